@@ -1,0 +1,324 @@
+/**
+ * What a proxy is told by its environment: Linkerd's names and defaults (reference 4), and WEFT_* where Linkerd has none.
+ * Names that this proxy does not obey yet are checked all the same, so that a typing error shows at the start.
+ */
+import type { DefaultInboundPolicy } from "../../model/mesh-config.ts";
+import type { PortRange } from "../../model/ports.ts";
+import type { AccessLogFormat } from "../access-log/format.ts";
+import { parseLogFilter } from "../log.ts";
+import type { Network } from "../policy/networks.ts";
+import type { ResourceTexts } from "../trace/resource.ts";
+import type { Liveness, SocketSettings } from "../transport/socket-settings.ts";
+import type { Address } from "../transport/stream.ts";
+import { ConfigError, type ControlAddress, Environment } from "./environment.ts";
+
+export interface StreamLimits {
+  /** Reset when the first message takes longer, milliseconds. */
+  readonly initialMs?: number;
+  /** Reset when there was no message for so long. */
+  readonly idleMs?: number;
+  /** Re-opened when older. */
+  readonly lifetimeMs?: number;
+}
+
+export interface ProxyConfig {
+  readonly identity: {
+    readonly name: string;
+    readonly tokenFile: string;
+    readonly address: ControlAddress;
+    /** PEM given inline, or the file that is read again when it changes. */
+    readonly anchors: { readonly pem: string } | { readonly file: string };
+    readonly minRefreshMs: number;
+    readonly maxRefreshMs: number;
+  };
+  readonly destination: {
+    readonly address: ControlAddress;
+    readonly context: string;
+    readonly profileNetworks: readonly Network[];
+  };
+  readonly policy: {
+    readonly address: ControlAddress;
+    readonly workload: string;
+  };
+  readonly streams: StreamLimits;
+  readonly inbound: {
+    readonly listen: Address;
+    readonly defaultPolicy: DefaultInboundPolicy;
+    readonly clusterNetworks: readonly Network[];
+    /** Ports whose policy is watched from the start. */
+    readonly ports: readonly number[];
+    readonly opaquePorts: readonly PortRange[];
+    /** Empty: any. */
+    readonly ips: readonly string[];
+    readonly detectTimeoutMs: number;
+    readonly connectTimeoutMs: number;
+    readonly poolIdleMs: number;
+    readonly discoveryIdleMs: number;
+    readonly maxIdlePerEndpoint: number;
+    readonly maxInFlight: number;
+    /** Names that a gateway leads to: lower case, without dots at either end. Empty: it is none. */
+    readonly gatewaySuffixes: readonly string[];
+    readonly backlog: number;
+    readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
+  };
+  readonly outbound: {
+    /** One or two. */
+    readonly listen: readonly Address[];
+    readonly detectTimeoutMs: number;
+    readonly connectTimeoutMs: number;
+    readonly poolIdleMs: number;
+    readonly discoveryIdleMs: number;
+    readonly maxIdlePerEndpoint: number;
+    readonly backlog: number;
+    readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
+    readonly informationalHeaders: boolean;
+  };
+  readonly admin: Address;
+  readonly tap: { readonly listen: Address; readonly clientName?: string };
+  readonly log: { readonly filter: string; readonly format: "plain" | "json" };
+  readonly accessLog?: AccessLogFormat;
+  /** Absent: no spans. */
+  readonly trace?: { readonly collector: ControlAddress; readonly resource: ResourceTexts };
+  readonly metricsRetainIdleMs: number;
+  /** How long a client may take for an HTTP/1 head that it has begun; 0: for ever. */
+  readonly headTimeoutMs: number;
+  readonly shutdown: { readonly endpoint: boolean; readonly graceMs: number };
+  readonly transport?: string;
+  readonly originalDestinationAddon?: string;
+  /** Variables that are set and well-formed, and have no effect yet. */
+  readonly ignored: readonly string[];
+}
+
+const PREFIX = "LINKERD2_PROXY_";
+/** The kernel cuts it down to net.core.somaxconn. */
+const DEFAULT_BACKLOG = 4096;
+const DEFAULT_KEEP_ALIVE_MS = 10_000;
+const DEFAULT_POLICIES: readonly DefaultInboundPolicy[] = [
+  "all-unauthenticated",
+  "all-authenticated",
+  "cluster-unauthenticated",
+  "cluster-authenticated",
+  "deny",
+  "audit",
+];
+
+/** @throws ConfigError naming the first variable that is missing or wrong */
+export function readConfig(variables: Readonly<Record<string, string | undefined>>): ProxyConfig {
+  const env = new Environment(variables);
+  const name = (suffix: string): string => PREFIX + suffix;
+  if (env.text(name("IDENTITY_DISABLED")) !== undefined) {
+    throw new ConfigError(name("IDENTITY_DISABLED"), "a proxy without identity is not supported; unset it");
+  }
+  const inboundListen = env.address(name("INBOUND_LISTEN_ADDR"), { ip: "0.0.0.0", port: 4143 });
+  const admin = env.address(name("ADMIN_LISTEN_ADDR"), { ip: "127.0.0.1", port: 4191 });
+  const filter = env.text(name("LOG")) ?? "warn,linkerd=info";
+  if (parseLogFilter(filter) === undefined) throw new ConfigError(name("LOG"), `"${filter}" is not a log filter`);
+  const clientName = env.text(name("TAP_SVC_NAME"));
+  const transport = env.oneOf("WEFT_TRANSPORT", ["handles", "sockets"]);
+  const addon = env.text("WEFT_ORIGINAL_DST_ADDON");
+  const accessLog = env.oneOf(name("ACCESS_LOG"), ["apache", "json"]);
+  const trace = readTrace(env, name);
+  return {
+    identity: {
+      name: env.required(name("IDENTITY_LOCAL_NAME")),
+      tokenFile: env.required(name("IDENTITY_TOKEN_FILE")),
+      address: env.requiredControlAddress(name("IDENTITY_SVC")),
+      anchors: readAnchors(env, name),
+      minRefreshMs: env.duration(name("IDENTITY_MIN_REFRESH"), 10_000),
+      maxRefreshMs: env.duration(name("IDENTITY_MAX_REFRESH"), 86_400_000),
+    },
+    destination: {
+      address: env.requiredControlAddress(name("DESTINATION_SVC")),
+      context: env.text(name("DESTINATION_CONTEXT")) ?? "",
+      profileNetworks: env.networks(name("DESTINATION_PROFILE_NETWORKS")),
+    },
+    policy: {
+      address: env.requiredControlAddress(name("POLICY_SVC")),
+      workload: env.required(name("POLICY_WORKLOAD")),
+    },
+    streams: readStreamLimits(env, name),
+    inbound: { listen: inboundListen, ...readInbound(env, name, admin.port, inboundListen.port) },
+    outbound: readOutbound(env, name),
+    admin,
+    tap: {
+      listen: env.address(name("CONTROL_LISTEN_ADDR"), { ip: "0.0.0.0", port: 4190 }),
+      ...(clientName === undefined ? {} : { clientName }),
+    },
+    log: { filter, format: env.oneOf(name("LOG_FORMAT"), ["plain", "json"]) ?? "plain" },
+    ...(accessLog === undefined ? {} : { accessLog }),
+    ...(trace === undefined ? {} : { trace }),
+    headTimeoutMs: env.duration("WEFT_HTTP1_HEAD_TIMEOUT", 30_000),
+    metricsRetainIdleMs: env.duration(name("METRICS_RETAIN_IDLE"), 600_000),
+    shutdown: {
+      endpoint: env.boolean(name("SHUTDOWN_ENDPOINT_ENABLED"), false),
+      graceMs: env.duration(name("SHUTDOWN_GRACE_PERIOD"), 120_000),
+    },
+    ...(transport === undefined ? {} : { transport }),
+    ...(addon === undefined ? {} : { originalDestinationAddon: addon }),
+    ignored: checkRest(env, name),
+  };
+}
+
+type Name = (suffix: string) => string;
+
+function readAnchors(env: Environment, name: Name): { pem: string } | { file: string } {
+  const file = env.text("WEFT_TRUST_BUNDLE_FILE");
+  if (file !== undefined) return { file };
+  const pem = env.text(name("IDENTITY_TRUST_ANCHORS"));
+  if (pem === undefined) {
+    throw new ConfigError(name("IDENTITY_TRUST_ANCHORS"), "is required where WEFT_TRUST_BUNDLE_FILE is not set");
+  }
+  return { pem };
+}
+
+function readTrace(env: Environment, name: Name): ProxyConfig["trace"] {
+  const collector = env.controlAddress(name("TRACE_COLLECTOR_SVC"));
+  if (collector === undefined) return undefined;
+  const attributesPath = env.text(name("TRACE_ATTRIBUTES_PATH"));
+  const extra = env.text(name("TRACE_EXTRA_ATTRIBUTES"));
+  const otel = env.text("OTEL_RESOURCE_ATTRIBUTES");
+  return {
+    collector,
+    resource: {
+      serviceName: env.text(name("TRACE_SERVICE_NAME")) ?? "linkerd-proxy",
+      hostName: env.text("HOSTNAME") ?? "",
+      ...(attributesPath === undefined ? {} : { attributesPath }),
+      ...(extra === undefined ? {} : { extra }),
+      ...(otel === undefined ? {} : { otel }),
+    },
+  };
+}
+
+function readStreamLimits(env: Environment, name: Name): StreamLimits {
+  const initialMs = env.duration(name("CONTROL_STREAM_INITIAL_TIMEOUT"));
+  const idleMs = env.duration(name("CONTROL_STREAM_IDLE_TIMEOUT"));
+  const lifetimeMs = env.duration(name("CONTROL_STREAM_LIFETIME"));
+  const given = [initialMs, idleMs, lifetimeMs].filter((limit) => limit !== undefined);
+  if (given.some((limit, index) => limit <= (given[index - 1] ?? 0))) {
+    throw new ConfigError(
+      name("CONTROL_STREAM_LIFETIME"),
+      "the initial timeout must be shorter than the idle timeout, and that shorter than the lifetime",
+    );
+  }
+  return {
+    ...(initialMs === undefined ? {} : { initialMs }),
+    ...(idleMs === undefined ? {} : { idleMs }),
+    ...(lifetimeMs === undefined ? {} : { lifetimeMs }),
+  };
+}
+
+function readInbound(
+  env: Environment,
+  name: Name,
+  adminPort: number,
+  ownPort: number,
+): Omit<ProxyConfig["inbound"], "listen"> {
+  const defaultPolicy = env.oneOf(name("INBOUND_DEFAULT_POLICY"), DEFAULT_POLICIES) ?? "all-unauthenticated";
+  const clusterNetworks = env.networks(name("POLICY_CLUSTER_NETWORKS"));
+  if (defaultPolicy.startsWith("cluster-") && clusterNetworks.length === 0) {
+    throw new ConfigError(name("POLICY_CLUSTER_NETWORKS"), `is required by the default policy "${defaultPolicy}"`);
+  }
+  const ports = new Set<number>();
+  for (const { first, last } of env.ports(name("INBOUND_PORTS"))) {
+    for (let port = first; port <= last; port++) ports.add(port);
+  }
+  if (adminPort !== 0) ports.add(adminPort);
+  const gatewaySuffixes = env
+    .list(name("INBOUND_GATEWAY_SUFFIXES"))
+    .map((suffix) => suffix.toLowerCase().replace(/^\.|\.$/g, ""))
+    .filter((suffix) => suffix !== "");
+  // Its policy says who may come in.
+  if (gatewaySuffixes.length > 0 && ownPort !== 0) ports.add(ownPort);
+  return {
+    defaultPolicy,
+    clusterNetworks,
+    ports: [...ports],
+    opaquePorts: env.ports(name("INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION")),
+    ips: env.ips(name("INBOUND_IPS")),
+    detectTimeoutMs: env.duration(name("INBOUND_DETECT_TIMEOUT"), 10_000),
+    connectTimeoutMs: env.duration(name("INBOUND_CONNECT_TIMEOUT"), 300),
+    poolIdleMs: env.duration(name("INBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT"), 3_000),
+    discoveryIdleMs: env.duration(name("INBOUND_DISCOVERY_IDLE_TIMEOUT"), 90_000),
+    // Linkerd's name for it, although it is the inbound side's.
+    maxIdlePerEndpoint: env.integer(name("MAX_IDLE_CONNS_PER_ENDPOINT"), 10_000),
+    maxInFlight: env.integer(name("INBOUND_MAX_IN_FLIGHT"), 100_000),
+    gatewaySuffixes,
+    backlog: env.integer(name("INBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
+    sockets: readSockets(env, name, "INBOUND"),
+  };
+}
+
+function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
+  const ingress = env.boolean(name("INGRESS_MODE"), false);
+  const several = env.addresses(name("OUTBOUND_LISTEN_ADDRS"));
+  if (several.length > 2) throw new ConfigError(name("OUTBOUND_LISTEN_ADDRS"), "takes one or two addresses");
+  const single = env.address(name("OUTBOUND_LISTEN_ADDR"), { ip: "127.0.0.1", port: 4140 });
+  return {
+    listen: several.length > 0 ? several : [single],
+    detectTimeoutMs: env.duration(name("OUTBOUND_DETECT_TIMEOUT"), 10_000),
+    connectTimeoutMs: env.duration(name("OUTBOUND_CONNECT_TIMEOUT"), 1_000),
+    poolIdleMs: env.duration(name("OUTBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT"), 3_000),
+    discoveryIdleMs: env.duration(name("OUTBOUND_DISCOVERY_IDLE_TIMEOUT"), 5_000),
+    maxIdlePerEndpoint: env.integer(name("OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT"), 10_000),
+    backlog: env.integer(name("OUTBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
+    sockets: readSockets(env, name, "OUTBOUND"),
+    informationalHeaders: !env.boolean(name("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS"), ingress),
+  };
+}
+
+/** Linkerd's binary leaves keep-alive off and its template sets 10 s on one side each: here a peer that is gone is always noticed. */
+function readSockets(
+  env: Environment,
+  name: Name,
+  side: "INBOUND" | "OUTBOUND",
+): Required<Pick<SocketSettings, "accept" | "connect">> {
+  const liveness = (what: "ACCEPT" | "CONNECT"): Required<Liveness> => ({
+    keepAliveMs: env.duration(name(`${side}_${what}_KEEPALIVE`), DEFAULT_KEEP_ALIVE_MS),
+    userTimeoutMs: env.duration(name(`${side}_${what}_USER_TIMEOUT`), 0),
+  });
+  return { accept: liveness("ACCEPT"), connect: liveness("CONNECT") };
+}
+
+/** Names of reference 4 without effect yet, by the form their values have. */
+const REST: Readonly<Record<"duration" | "integer" | "ratio" | "boolean" | "text", readonly string[]>> = {
+  duration: [
+    "DNS_MIN_TTL",
+    "DNS_MAX_TTL",
+    "DESTINATION_PROFILE_INITIAL_TIMEOUT",
+    ...both(["CONNECT_EXP_BACKOFF_MIN", "CONNECT_EXP_BACKOFF_MAX", "HTTP_FAILFAST_TIMEOUT"]),
+    ...both(["SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"]),
+    "OUTBOUND_TCP_FAILFAST_TIMEOUT",
+  ],
+  integer: [
+    "CORES",
+    "CORES_MIN",
+    "CORES_MAX",
+    ...both(["HTTP_QUEUE_CAPACITY"]),
+    "OUTBOUND_MAX_IN_FLIGHT",
+    "OUTBOUND_TCP_QUEUE_CAPACITY",
+    "HTTP2_INITIAL_STREAM_WINDOW_SIZE",
+    "HTTP2_INITIAL_CONNECTION_WINDOW_SIZE",
+    ...both(["SERVER_HTTP2_MAX_CONCURRENT_STREAMS", "SERVER_HTTP2_MAX_FRAME_SIZE"]),
+    ...both(["SERVER_HTTP2_MAX_HEADER_LIST_SIZE", "SERVER_HTTP2_MAX_PENDING_ACCEPT_RESET_STREAMS"]),
+    ...both(["SERVER_HTTP2_MAX_SEND_BUF_SIZE", "SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE"]),
+    ...both(["SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE"]),
+  ],
+  ratio: ["CORES_MAX_RATIO", ...both(["CONNECT_EXP_BACKOFF_JITTER"])],
+  boolean: ["INGRESS_MODE", "OUTBOUND_METRICS_HOSTNAME_LABELS", ...both(["SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"])],
+  text: ["DESTINATION_PROFILE_SUFFIXES", "INBOUND_METRICS_AUTHORITY_LABELS", "IDENTITY_SPIRE_WORKLOAD_API_ADDRESS"],
+};
+
+function both(suffixes: readonly string[]): string[] {
+  return suffixes.flatMap((suffix) => [`INBOUND_${suffix}`, `OUTBOUND_${suffix}`]);
+}
+
+function checkRest(env: Environment, name: Name): string[] {
+  for (const suffix of REST.duration) env.duration(name(suffix));
+  for (const suffix of REST.integer) env.integer(name(suffix), 0);
+  for (const suffix of REST.ratio) env.ratio(name(suffix), 0);
+  for (const suffix of REST.boolean) env.boolean(name(suffix), false);
+  return Object.values(REST)
+    .flat()
+    .map(name)
+    .filter((variable) => env.text(variable) !== undefined && env.text(variable) !== "false");
+}

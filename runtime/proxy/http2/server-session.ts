@@ -1,0 +1,170 @@
+/** A client's HTTP/2 connection: RFC 9113's server on a stream of bytes. What the two sides of the proxy differ in is their {@link HttpService}. */
+import type { HeaderField } from "../../wire/hpack/field.ts";
+import { internField } from "../../wire/hpack/intern.ts";
+import { ServerConnection } from "../../wire/http2/server-connection.ts";
+import { INITIAL_SETTINGS } from "../../wire/http2/settings.ts";
+import type { HttpService } from "../http/service.ts";
+import { Farewell } from "../http1/farewell.ts";
+import type { ByteStream, StreamOwner } from "../transport/stream.ts";
+import { type Flushable, flushThisTurn } from "./flushes.ts";
+import { keepAlive, type Living, letGo } from "./keep-alive.ts";
+import { CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STORED_BYTES, MAX_STREAMS } from "./limits.ts";
+import { type ExchangeHome, StreamExchange } from "./stream-exchange.ts";
+
+/** How long the answer to a sign of life may take before the connection's end is told without it. */
+const GOODBYE_MS = 1_000;
+
+export class ServerSession implements StreamOwner, Flushable, Living, ExchangeHome {
+  readonly service: HttpService;
+  readonly requestFields: readonly HeaderField[];
+  readonly #stream: ByteStream;
+  readonly #http2: ServerConnection;
+  readonly #farewell: Farewell;
+  #writable = true;
+  #closed = false;
+  /** Says that no request is wanted, and waits for those that are on their way. */
+  #leaving: "no" | "announced" | "final" | "gone" = "no";
+  #goodbye: NodeJS.Timeout | undefined;
+  #pings = 0;
+  silentTicks = 0;
+
+  constructor(stream: ByteStream, service: HttpService) {
+    this.service = service;
+    this.requestFields = fieldsOf(service.requestLines);
+    this.#stream = stream;
+    this.#farewell = new Farewell(stream);
+    this.#http2 = new ServerConnection({
+      settings: { ...INITIAL_SETTINGS, maxConcurrentStreams: MAX_STREAMS, maxHeaderListBytes: MAX_HEADER_BYTES },
+      connectionWindow: CONNECTION_WINDOW,
+      maxStoredBytes: MAX_STORED_BYTES,
+      maxHeaderBlockBytes: MAX_HEADER_BYTES,
+      events: {
+        onOutput: () => flushThisTurn(this),
+        onGoAway: () => this.#onPeerLeaves(),
+        onPingAck: () => this.#onPingAck(),
+        onIdle: () => this.#onIdle(),
+        onSettings: () => undefined,
+        onClose: () => this.#onOver(),
+      },
+      onRequest: (client, fields, endStream) => {
+        const exchange = new StreamExchange(this, client);
+        // It may be answered, and ended, before this returns.
+        client.handler = exchange;
+        exchange.begin(fields, endStream);
+        return exchange;
+      },
+    });
+    stream.owner = this;
+    keepAlive(this);
+    this.flush();
+  }
+
+  /** Whether a proxy of the mesh is the client. */
+  get meshed(): boolean {
+    return this.service.audience.meshed;
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    this.service.tcp.read(end - start);
+    this.silentTicks = 0;
+    this.#http2.receive(buffer, start, end);
+  }
+
+  onEnd(): void {
+    this.#http2.close(new Error("the client closed the connection"));
+  }
+
+  onDrain(): void {
+    this.#writable = true;
+    this.flush();
+  }
+
+  onClose(errno: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    letGo(this);
+    clearTimeout(this.#goodbye);
+    this.#farewell.cancel();
+    this.service.tcp.closed(errno);
+    this.#http2.close(new Error(errno === "" ? "the connection was closed" : errno));
+    this.service.closed();
+  }
+
+  flush(): void {
+    if (!this.#writable || this.#closed) return;
+    this.#http2.flush((bytes, start, end) => {
+      this.service.tcp.wrote(end - start);
+      if (!this.#stream.write(bytes, start, end)) this.#writable = false;
+    });
+  }
+
+  ping(): void {
+    this.#pings++;
+    this.#http2.ping();
+  }
+
+  die(): void {
+    this.#http2.close(new Error("no sign of life"));
+    // Nobody is there to take a farewell.
+    this.#stream.close();
+  }
+
+  #onPingAck(): void {
+    if (this.#pings > 0) this.#pings--;
+    if (this.#leaving === "announced" && this.#pings === 0) this.#leave();
+  }
+
+  /** No further requests but those that are on their way: GOAWAY tells every client alike. */
+  drain(_lastMayCome?: boolean): void {
+    if (this.#leaving !== "no" || this.#http2.closed) return;
+    this.#leaving = "announced";
+    this.#http2.announceGoAway("the proxy ends");
+    this.ping();
+    this.#goodbye = setTimeout(() => this.#leave(), GOODBYE_MS);
+  }
+
+  #leave(): void {
+    if (this.#leaving !== "announced") return;
+    clearTimeout(this.#goodbye);
+    this.#leaving = "final";
+    this.#http2.goAway("the proxy ends");
+    if (this.#http2.openStreams === 0) this.#onIdle();
+  }
+
+  #onPeerLeaves(): void {
+    if (this.#leaving === "no") this.#leaving = "final";
+    if (this.#http2.openStreams === 0) this.#onIdle();
+  }
+
+  #onIdle(): void {
+    if (this.#leaving !== "final" || this.#http2.closed) return;
+    this.#leaving = "gone";
+    this.#http2.close();
+  }
+
+  /** HTTP/2 is over: what waits is written, then the connection ends. */
+  #onOver(): void {
+    if (this.#closed) return;
+    letGo(this);
+    clearTimeout(this.#goodbye);
+    this.#writable = true;
+    this.flush();
+    this.#farewell.begin();
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+/** Lines with their CRLF as fields. */
+function fieldsOf(lines: Buffer): HeaderField[] {
+  return lines
+    .toString("latin1")
+    .split("\r\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const colon = line.indexOf(":");
+      return internField(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+    });
+}

@@ -1,0 +1,209 @@
+/** A connection of the application's, from where it was going to where its bytes go (reference 9.2, 9.6). */
+import { readClientHello } from "../detect/client-hello.ts";
+import { FirstBytes } from "../detect/first-bytes.ts";
+import { detectProtocol } from "../detect/protocol.ts";
+import { Downstream } from "../http1/downstream.ts";
+import { ServerSession } from "../http2/server-session.ts";
+import { DETECT_RESULTS, type DetectResult, type RouteCloseError } from "../metrics/connection-series.ts";
+import type { TcpSeries } from "../metrics/series.ts";
+import type { Connection } from "../tcp/data-plane.ts";
+import { Forward } from "../tcp/forward.ts";
+import { type TlsStatus, targetLabels, tcpLabels, tlsLabels } from "../tcp/labels.ts";
+import { type Accepted, type Address, type ByteStream, nobody } from "../transport/stream.ts";
+import { OutboundHttp } from "./http.ts";
+import type { OutboundSide } from "./side.ts";
+import type { Backend, OutboundTarget } from "./target.ts";
+import { chooseTcp, connectBackend } from "./tcp-backend.ts";
+
+const HANDSHAKE_RECORD = 22;
+/** A policy that says TLS has no time-out of its own for it. */
+const HELLO_TIMEOUT_MS = 10_000;
+/** As `outbound_tcp_protocol_connections_total` has them. gRPC is HTTP/2. */
+const PROTOCOL_LABELS: Readonly<Record<OutboundTarget["protocol"], string>> = {
+  detect: "detect",
+  opaque: "opaq",
+  http1: "http/1",
+  http2: "http/2",
+  grpc: "http/2",
+  tls: "tls",
+};
+/** What is known of an application's connection that brings no TLS of its own. */
+const PLAIN: TlsStatus = { kind: "none", reason: "loopback" };
+
+export class OutboundConnection implements Connection {
+  readonly #side: OutboundSide;
+  readonly #accepted: Accepted;
+  readonly #original: Address | undefined;
+  #now: { close(): void; drain?: (wait: boolean) => void } | undefined;
+  #over = false;
+
+  constructor(side: OutboundSide, accepted: Accepted) {
+    this.#side = side;
+    this.#accepted = accepted;
+    const { original, local } = accepted;
+    // Whoever dials the proxy itself would have it dial itself.
+    const looped = original === undefined || (original.port === local.port && original.ip === local.ip);
+    this.#original = looped ? undefined : original;
+  }
+
+  start(): void {
+    const original = this.#original;
+    if (original === undefined) {
+      this.#side.options.log?.(`refused a connection from ${this.#accepted.remote.ip}: no redirect brought it here`);
+      this.#accepted.open(nobody).reset();
+      return;
+    }
+    this.#side.plane.add(this);
+    const target = this.#side.options.targets.acquire(original.ip, original.port);
+    if (!(target instanceof Promise)) {
+      this.#open(original, target);
+      return;
+    }
+    target.then(
+      (known) => this.#open(original, known),
+      (error: unknown) => {
+        this.#side.options.log?.(`discovery of ${original.ip}:${original.port} failed: ${String(error)}`);
+        this.#accepted.open(nobody).reset();
+        this.#finish();
+      },
+    );
+  }
+
+  #open(original: Address, target: OutboundTarget): void {
+    if (this.#over) return;
+    const { protocol, detectTimeoutMs } = target;
+    const told = this.#side.seriesOf(target);
+    told.accepted(PROTOCOL_LABELS[protocol]);
+    if (protocol === "http1" || protocol === "http2" || protocol === "grpc") {
+      this.#http(protocol === "http1" ? "http1" : "http2", this.#accepted.open(nobody), original, target);
+      return;
+    }
+    if (protocol === "opaque") {
+      this.#forward(() => this.#accepted.open(nobody), original, target);
+      return;
+    }
+    const began = performance.now();
+    const detected = (result: DetectResult): void => {
+      if (protocol === "detect") told.detected(result, performance.now() - began);
+    };
+    const first: FirstBytes = new FirstBytes(
+      protocol === "tls" ? HELLO_TIMEOUT_MS : detectTimeoutMs,
+      (bytes, start, end, occasion) => {
+        if (occasion === "end" && start === end) return false;
+        const stream = first.stream as ByteStream;
+        if (occasion === "data" && bytes[start] === HANDSHAKE_RECORD) {
+          const hello = readClientHello(bytes.subarray(start, end));
+          if (hello === "incomplete") return false;
+          if (hello !== "not-tls") {
+            detected("not_http");
+            this.#passTls(stream, original, target, hello.serverName ?? "", Buffer.from(bytes.subarray(start, end)));
+            return true;
+          }
+        }
+        const found = occasion === "data" && protocol === "detect" ? detectProtocol(bytes, start, end) : "opaque";
+        detected(occasion === "silence" ? "read_timeout" : DETECT_RESULTS[found]);
+        if (found === "opaque") {
+          this.#forward(stream, original, target, Buffer.from(bytes.subarray(start, end)), occasion === "end");
+        } else this.#http(found, stream, original, target).onData(bytes, start, end);
+        return true;
+      },
+      () => this.#finish(),
+    );
+    first.stream = this.#accepted.open(first);
+    this.#now = first.stream;
+  }
+
+  /** TLS of the application's own goes on as it is; its name is told. */
+  #passTls(stream: ByteStream, original: Address, target: OutboundTarget, serverName: string, early: Buffer): void {
+    this.#forward(stream, original, target, early, false, { kind: "opaque", serverName });
+  }
+
+  #clientSeries(original: Address, status: TlsStatus = PLAIN): TcpSeries {
+    const tls = tlsLabels(status, "client_id");
+    const labels = tcpLabels("outbound", "src", targetLabels(original.ip, original.port), tls, []);
+    const series = this.#side.options.metrics.tcp(labels);
+    series.opened();
+    return series;
+  }
+
+  #http(
+    protocol: "http1" | "http2",
+    stream: ByteStream,
+    original: Address,
+    target: OutboundTarget,
+  ): Downstream | ServerSession {
+    const { remote } = this.#accepted;
+    const series = this.#clientSeries(original);
+    const service = new OutboundHttp(this.#side, remote, original, target, series, () => this.#finish());
+    const downstream =
+      protocol === "http1"
+        ? new Downstream(stream, service, this.#side.options.headTimeoutMs)
+        : new ServerSession(stream, service);
+    this.#now = downstream;
+    if (this.#side.plane.draining) downstream.drain(false);
+    return downstream;
+  }
+
+  #forward(
+    client: ByteStream | (() => ByteStream),
+    original: Address,
+    target: OutboundTarget,
+    early?: Buffer,
+    ended = false,
+    status?: TlsStatus,
+  ): void {
+    const { metrics, log } = this.#side.options;
+    const serverName = status?.kind === "opaque" ? status.serverName : undefined;
+    const { backend, route } = chooseTcp(target, serverName);
+    if (backend.kind === "balancer") this.#side.useBalancers(backend);
+    const kind = target.protocol === "tls" ? "tls" : "tcp";
+    const told = route && this.#side.seriesOf(target);
+    if (route !== undefined) told?.routeOpened(kind, route);
+    let closed: RouteCloseError = "";
+    this.#now = new Forward({
+      client,
+      series: this.#clientSeries(original, status),
+      ...(early === undefined ? {} : { early }),
+      ended,
+      connect: (owner) => connectBackend(this.#side, backend, owner),
+      onFailed: (error) => {
+        closed = closeError(backend);
+        metrics.counter("outbound_tcp_errors_total", [["error", "i/o"]]).add();
+        log?.(`${original.ip}:${original.port}: ${error.message}`);
+      },
+      onDone: () => {
+        if (backend.kind === "balancer") this.#side.leave(backend);
+        if (route !== undefined) told?.routeClosed(kind, route, closed);
+        this.#finish();
+      },
+    });
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (this.#original !== undefined) this.#side.options.targets.release(this.#original.ip, this.#original.port);
+    this.#side.plane.delete(this);
+  }
+
+  drain(): void {
+    this.#now?.drain?.(false);
+  }
+
+  close(): void {
+    if (this.#now !== undefined) this.#now.close();
+    else {
+      // Discovery has not answered yet.
+      this.#accepted.open(nobody).close();
+      this.#finish();
+    }
+  }
+}
+
+const FORBIDDEN = 403;
+
+/** Why a connection to it did not come about. */
+function closeError(backend: Backend): RouteCloseError {
+  if (backend.kind !== "fail") return "unexpected";
+  return backend.status === FORBIDDEN ? "forbidden" : "invalid_backend";
+}

@@ -1,0 +1,327 @@
+/** What an OutboundPolicy or a DestinationProfile says about one destination, read from the wire (reference 5.2, 5.3). */
+import type { DestinationProfile } from "../../api/gen/io/linkerd/proxy/destination.ts";
+import type { Metadata } from "../../api/gen/io/linkerd/proxy/meta.ts";
+import type {
+  FailureAccrual,
+  GrpcRoute,
+  HttpRoute,
+  OpaqueRoute,
+  OutboundPolicy,
+  ProxyProtocol,
+  TlsRoute,
+  Backend as WireBackend,
+} from "../../api/gen/io/linkerd/proxy/outbound.ts";
+import type { AccrualPolicy } from "../balance/breaker.ts";
+import { durationMs } from "../control/duration.ts";
+import type { Labels, ProxyMetrics } from "../metrics/series.ts";
+import { referenceLabels, routeLabels } from "../route/labels.ts";
+import { compileGrpcRoutes, compileHttpRoutes, type RouteTelling } from "../route/policy.ts";
+import { compileProfile } from "../route/profile.ts";
+import { RouteTable } from "../route/table.ts";
+import { sniEntries, type TcpRoute, TcpRoutes } from "../route/tcp-routes.ts";
+import { endpointFromWire } from "./discovery-endpoint.ts";
+import type { BalancerParameters, Endpoint, OutboundTarget } from "./target.ts";
+
+export type PlannedBackend =
+  /** `path`: what Destination.Get is asked for. */
+  | {
+      readonly kind: "balancer";
+      readonly path: string;
+      readonly parameters: BalancerParameters;
+      /** `backend_*`. */
+      readonly labels: Labels;
+    }
+  | { readonly kind: "forward"; readonly endpoint: Endpoint }
+  | { readonly kind: "fail"; readonly status: number; readonly message: string };
+
+/** A target before its endpoints are known. */
+export interface TargetPlan {
+  readonly protocol: OutboundTarget["protocol"];
+  readonly detectTimeoutMs: number;
+  readonly labels: Labels;
+  readonly backend: PlannedBackend;
+  readonly http?: RouteTable<PlannedBackend>;
+  readonly tcp?: TcpRoutes<PlannedBackend>;
+}
+
+/** What routes of every kind have in common, as far as the default route goes. */
+interface WireRoute {
+  readonly rules: readonly {
+    readonly filters: readonly { readonly kind: WireFilter | undefined }[];
+    readonly backends: { readonly kind: WireDistribution | undefined } | undefined;
+  }[];
+}
+type WireFilter = { readonly $case: string; readonly value: unknown };
+type WireRouteBackend = {
+  readonly backend: WireBackend | undefined;
+  readonly filters: readonly { readonly kind: WireFilter | undefined }[];
+};
+type WireDistribution =
+  | { readonly $case: "empty"; readonly value: object }
+  | { readonly $case: "firstAvailable"; readonly value: { readonly backends: readonly WireRouteBackend[] } }
+  | {
+      readonly $case: "randomAvailable";
+      readonly value: {
+        readonly backends: readonly { readonly backend: WireRouteBackend | undefined; readonly weight: number }[];
+      };
+    };
+
+/** Linkerd's, where a message leaves them out (reference 4.8, 5.3). */
+const DEFAULT_PARAMETERS: BalancerParameters = {
+  defaultRttMs: 30,
+  decayMs: 10_000,
+  queueCapacity: 100,
+  failfastTimeoutMs: 3_000,
+};
+const DEFAULT_DETECT_TIMEOUT_MS = 10_000;
+
+/** @param metrics where routes tell of their requests; undefined: nowhere */
+export function planFromPolicy(policy: OutboundPolicy, metrics?: ProxyMetrics): TargetPlan {
+  const labels = parentLabels(policy.metadata);
+  const kind = policy.protocol?.kind;
+  if (kind === undefined) return invalid(labels, "the policy names no protocol");
+  const http = httpTable(kind, metrics && { metrics, parent: labels });
+  const tcp = tcpRoutes(kind);
+  const routes = { ...(http === undefined ? {} : { http }), ...(tcp === undefined ? {} : { tcp }) };
+  if (kind.$case === "detect") {
+    const { timeout, http1, opaque } = kind.value;
+    const first = http1?.routes ?? opaque?.routes;
+    if (first === undefined) return invalid(labels, "the policy has no routes");
+    const detectTimeoutMs = durationMs(timeout) ?? DEFAULT_DETECT_TIMEOUT_MS;
+    return { protocol: "detect", detectTimeoutMs, labels, backend: firstBackendOf(first), ...routes };
+  }
+  const backend = firstBackendOf(kind.value.routes);
+  return { protocol: kind.$case, detectTimeoutMs: 0, labels, backend, ...routes };
+}
+
+type ProtocolKind = NonNullable<ProxyProtocol["kind"]>;
+
+function httpTable(kind: ProtocolKind, telling: RouteTelling | undefined): RouteTable<PlannedBackend> | undefined {
+  switch (kind.$case) {
+    case "detect": {
+      const http = kind.value.http1 ?? kind.value.http2;
+      return http && new RouteTable(compileHttpRoutes(http.routes, planner(http.failureAccrual), telling));
+    }
+    case "http1":
+    case "http2":
+      return new RouteTable(compileHttpRoutes(kind.value.routes, planner(kind.value.failureAccrual), telling));
+    case "grpc":
+      return new RouteTable(compileGrpcRoutes(kind.value.routes, planner(kind.value.failureAccrual), telling));
+    default:
+      return undefined;
+  }
+}
+
+function planner(accrual: FailureAccrual | undefined): (backend: WireBackend | undefined) => PlannedBackend {
+  const breaks = accrualPolicy(accrual);
+  return (backend) => {
+    const planned = planBackend(backend);
+    if (planned.kind !== "balancer" || breaks === undefined) return planned;
+    return { ...planned, parameters: { ...planned.parameters, accrual: breaks } };
+  };
+}
+
+function tcpRoutes(kind: ProtocolKind): TcpRoutes<PlannedBackend> | undefined {
+  switch (kind.$case) {
+    case "detect":
+      return kind.value.opaque && opaqueRoutes(kind.value.opaque.routes);
+    case "opaque":
+      return opaqueRoutes(kind.value.routes);
+    case "tls":
+      return new TcpRoutes(kind.value.routes.flatMap((route) => sniEntries(route.snis, tcpRoute(route))));
+    default:
+      return undefined;
+  }
+}
+
+function opaqueRoutes(routes: readonly OpaqueRoute[]): TcpRoutes<PlannedBackend> {
+  return new TcpRoutes(routes.flatMap((route) => sniEntries([], tcpRoute(route))));
+}
+
+function tcpRoute({ metadata, rules }: OpaqueRoute | TlsRoute): TcpRoute<PlannedBackend> {
+  const labels = routeLabels(metadata);
+  const [rule] = rules;
+  const refusal = rule && refusalOf(rule.filters);
+  if (refusal !== undefined) return { labels, weighted: false, choices: [{ backend: refusal, weight: 1 }] };
+  const kind = rule?.backends?.kind;
+  const planned = ({ backend, filters }: WireRouteBackend): PlannedBackend =>
+    refusalOf(filters) ?? planBackend(backend);
+  if (kind?.$case === "randomAvailable") {
+    const choices = kind.value.backends.flatMap(({ backend, weight }) =>
+      backend === undefined || weight === 0 ? [] : [{ backend: planned(backend), weight }],
+    );
+    return { labels, weighted: true, choices };
+  }
+  const backends = kind?.$case === "firstAvailable" ? kind.value.backends : [];
+  return { labels, weighted: false, choices: backends.map((backend) => ({ backend: planned(backend), weight: 1 })) };
+}
+
+/** Reference 6.3, 9.3. */
+function accrualPolicy(accrual: FailureAccrual | undefined): AccrualPolicy | undefined {
+  const kind = accrual?.kind;
+  if (kind === undefined) return undefined;
+  const { backoff } = kind.value;
+  const common = {
+    backoff: {
+      minMs: durationMs(backoff?.minBackoff) ?? 1_000,
+      maxMs: durationMs(backoff?.maxBackoff) ?? 60_000,
+      jitter: backoff?.jitterRatio ?? 0.5,
+    },
+    honorsRetryAfter: backoff?.respectRetryAfterHint ?? false,
+    minReady: accrual?.ejection?.minReadyEndpoints ?? 0,
+  };
+  if (kind.$case === "consecutiveFailures") return { ...common, maxConsecutive: kind.value.maxFailures };
+  const { successRateThreshold: threshold, decay, minRequests, maxConsecutiveFailures } = kind.value;
+  const windowMs = durationMs(decay) ?? 10_000;
+  const maxConsecutive = maxConsecutiveFailures === 0 ? Number.POSITIVE_INFINITY : maxConsecutiveFailures;
+  return { ...common, maxConsecutive, rate: { threshold, windowMs, minRequests } };
+}
+
+/**
+ * Where there is no policy: the profile alone decides. @param port of the original destination
+ * undefined: the profile knows neither a service nor an endpoint.
+ */
+export function planFromProfile(profile: DestinationProfile, port: number): TargetPlan | undefined {
+  const common = {
+    protocol: profile.opaqueProtocol ? ("opaque" as const) : ("detect" as const),
+    detectTimeoutMs: DEFAULT_DETECT_TIMEOUT_MS,
+    labels: parentLabels(profile.parentRef),
+  };
+  const endpoint = profile.endpoint && endpointFromWire(profile.endpoint);
+  if (endpoint !== undefined) return { ...common, backend: { kind: "forward", endpoint } };
+  if (profile.fullyQualifiedName === "") return undefined;
+  const path = `${profile.fullyQualifiedName}:${port}`;
+  const labels = referenceLabels("backend", profile.parentRef);
+  return { ...common, backend: { kind: "balancer", path, parameters: DEFAULT_PARAMETERS, labels } };
+}
+
+/**
+ * A ServiceProfile with routes or overrides wins over the policy's routes (reference 5.2).
+ * @param port of the original destination
+ */
+export function planWithProfile(
+  plan: TargetPlan,
+  profile: DestinationProfile,
+  port: number,
+  metrics?: ProxyMetrics,
+): TargetPlan {
+  const authority = `${profile.fullyQualifiedName}:${port}`;
+  const parameters = plan.backend.kind === "balancer" ? plan.backend.parameters : DEFAULT_PARAMETERS;
+  const overrides = profile.dstOverrides.filter(({ weight }) => weight > 0);
+  const backends = overrides.map(({ authority: path, weight, backendRef }) => ({
+    backend: { kind: "balancer" as const, path, parameters, labels: referenceLabels("backend", backendRef) },
+    weight,
+  }));
+  const own = {
+    kind: "balancer" as const,
+    path: authority,
+    parameters,
+    labels: referenceLabels("backend", profile.parentRef),
+  };
+  const itself = { backend: own, weight: 1 };
+  const http = new RouteTable<PlannedBackend>(
+    compileProfile(profile, authority, backends.length === 0 ? [itself] : backends, metrics),
+  );
+  return { ...plan, http };
+}
+
+/** A policy that only forwards says nothing about who is there; the profile may (reference 4.8). */
+export function refineByProfile(plan: TargetPlan, profile: DestinationProfile): TargetPlan {
+  if (plan.backend.kind !== "forward") return plan;
+  const endpoint = profile.endpoint && endpointFromWire(profile.endpoint);
+  const refine = (backend: PlannedBackend): PlannedBackend =>
+    endpoint === undefined || backend.kind !== "forward" ? backend : { kind: "forward", endpoint };
+  return {
+    ...plan,
+    ...(profile.opaqueProtocol ? { protocol: "opaque" } : {}),
+    backend: refine(plan.backend),
+    ...(plan.http === undefined ? {} : { http: plan.http.map(refine) }),
+    ...(plan.tcp === undefined ? {} : { tcp: plan.tcp.map(refine) }),
+  };
+}
+
+export function parentLabels(metadata: Metadata | undefined): Labels {
+  return referenceLabels("parent", metadata);
+}
+
+function invalid(labels: Labels, message: string): TargetPlan {
+  return { protocol: "detect", detectTimeoutMs: DEFAULT_DETECT_TIMEOUT_MS, labels, backend: fail(500, message) };
+}
+
+function firstBackendOf(
+  routes: readonly HttpRoute[] | readonly GrpcRoute[] | readonly OpaqueRoute[] | readonly TlsRoute[],
+): PlannedBackend {
+  return backendOf((routes as readonly WireRoute[]).flatMap((route) => route.rules)[0]);
+}
+
+function backendOf(rule: WireRoute["rules"][number] | undefined): PlannedBackend {
+  if (rule === undefined) return fail(404, "no route");
+  const refusal = refusalOf(rule.filters);
+  if (refusal !== undefined) return refusal;
+  const distribution = rule.backends?.kind;
+  if (distribution === undefined) return fail(500, "the policy's route names no backends");
+  const first = firstBackend(distribution);
+  if (first === undefined) return fail(500, "the policy's route has no backend");
+  return refusalOf(first.filters) ?? planBackend(first.backend);
+}
+
+function firstBackend(distribution: WireDistribution): WireRouteBackend | undefined {
+  switch (distribution.$case) {
+    case "empty":
+      return undefined;
+    case "firstAvailable":
+      return distribution.value.backends[0];
+    case "randomAvailable":
+      return distribution.value.backends.find(({ weight }) => weight > 0)?.backend;
+  }
+}
+
+function planBackend(backend: WireBackend | undefined): PlannedBackend {
+  const kind = backend?.kind;
+  if (backend === undefined || kind === undefined) return fail(500, "the policy's backend is empty");
+  if (kind.$case === "forward") {
+    const endpoint = endpointFromWire(kind.value);
+    return endpoint === undefined ? fail(500, "the policy's backend has no address") : { kind: "forward", endpoint };
+  }
+  const path = kind.value.discovery?.kind?.value.path;
+  const load = kind.value.load?.value;
+  if (path === undefined || path === "" || load === undefined || backend.queue === undefined) {
+    return fail(500, "the policy's balancer lacks discovery, load or queue");
+  }
+  return {
+    kind: "balancer",
+    path,
+    labels: referenceLabels("backend", backend.metadata),
+    parameters: {
+      defaultRttMs: durationMs(load.defaultRtt) ?? DEFAULT_PARAMETERS.defaultRttMs,
+      decayMs: durationMs(load.decay) ?? DEFAULT_PARAMETERS.decayMs,
+      queueCapacity: backend.queue.capacity,
+      failfastTimeoutMs: durationMs(backend.queue.failfastTimeout) ?? DEFAULT_PARAMETERS.failfastTimeoutMs,
+      ...("penalty" in load
+        ? {
+            penalty: {
+              penaltyMs: durationMs(load.penalty) ?? 5_000,
+              maxRetryAfterMs: durationMs(load.maxRetryAfter) ?? 300_000,
+            },
+          }
+        : {}),
+    },
+  };
+}
+
+/** Filters that let nothing through: failure injection, forbidden and invalid opaque routes. */
+function refusalOf(filters: readonly { readonly kind: WireFilter | undefined }[]): PlannedBackend | undefined {
+  for (const { kind } of filters) {
+    if (kind?.$case === "forbidden") return fail(403, "forbidden by policy");
+    if (kind?.$case === "invalid") return fail(500, (kind.value as { message: string }).message);
+    if (kind?.$case === "failureInjector") {
+      const { status, code, message } = kind.value as { status?: number; code?: number; message: string };
+      return fail(status ?? (code === undefined ? 500 : 503), message);
+    }
+  }
+  return undefined;
+}
+
+function fail(status: number, message: string): PlannedBackend {
+  return { kind: "fail", status, message };
+}

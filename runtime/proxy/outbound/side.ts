@@ -1,0 +1,164 @@
+/** What all connections of the outbound side share: the balancers, for as long as somebody uses their target. */
+import { Balancer, type BalancerOptions } from "../balance/balancer.ts";
+import { BalancerTelling } from "../balance/telling.ts";
+import { Watchers } from "../http/observers.ts";
+import { ConnectionSeries } from "../metrics/connection-series.ts";
+import type { DataPlane } from "../tcp/data-plane.ts";
+import { HttpEndpoint, TcpEndpoint } from "./endpoint.ts";
+import type { OutboundOptions } from "./options.ts";
+import type { Backend, BalancerParameters, EndpointSource, OutboundTarget } from "./target.ts";
+
+type BalancerBackend = Extract<Backend, { kind: "balancer" }>;
+
+/** The balancers of one source. HTTP counts requests, TCP connections: each has its own. */
+export class SharedBalancers {
+  readonly #options: OutboundOptions;
+  readonly #backend: BalancerBackend;
+  #http: Balancer<HttpEndpoint> | undefined;
+  #tcp: Balancer<TcpEndpoint> | undefined;
+  users = 0;
+  timer: NodeJS.Timeout | undefined;
+
+  constructor(options: OutboundOptions, backend: BalancerBackend) {
+    this.#options = options;
+    this.#backend = backend;
+  }
+
+  /** Made when it is first needed. */
+  get http(): Balancer<HttpEndpoint> {
+    this.#http ??= new Balancer({
+      ...this.#backend,
+      ...this.#told("http"),
+      open: (endpoint, ewma, breaker) => {
+        const { penalty } = this.#backend.parameters;
+        const onWell = (): void => this.#http?.succeeded(endpoint);
+        return new HttpEndpoint(this.#options, endpoint, { ewma, onWell, breaker, penalty });
+      },
+      close: (endpoint) => endpoint.close(),
+    });
+    return this.#http;
+  }
+
+  get tcp(): Balancer<TcpEndpoint> {
+    this.#tcp ??= new Balancer({
+      ...this.#told("tcp"),
+      source: this.#backend.source,
+      parameters: withoutBreaking(this.#backend.parameters),
+      open: (endpoint, ewma) => new TcpEndpoint(this.#options, endpoint, ewma),
+      close: () => undefined,
+    });
+    return this.#tcp;
+  }
+
+  #told(kind: "http" | "tcp"): Pick<BalancerOptions<unknown>, "tell"> {
+    const { labels, parameters } = this.#backend;
+    if (labels === undefined) return {};
+    const { metrics } = this.#options;
+    return { tell: (state) => new BalancerTelling(metrics, kind, labels, state, parameters.failfastTimeoutMs) };
+  }
+
+  renew(): void {
+    this.#http?.forEach((endpoint) => {
+      endpoint.renew();
+    });
+  }
+
+  close(): void {
+    this.#http?.close();
+    this.#tcp?.close();
+  }
+}
+
+/** As long as discovery keeps an unused target (reference 9.1). */
+const UNUSED_MS = 5_000;
+
+export class OutboundSide {
+  readonly options: OutboundOptions;
+  readonly plane: DataPlane;
+  readonly watchers: Watchers;
+  readonly #balancers = new Map<EndpointSource, Map<string, SharedBalancers>>();
+  readonly #told = new WeakMap<OutboundTarget, ConnectionSeries>();
+
+  constructor(options: OutboundOptions, plane: DataPlane) {
+    this.options = options;
+    this.plane = plane;
+    this.watchers = new Watchers(options);
+  }
+
+  /** This proxy's certificate was renewed: connections made with the old one end after their exchange. */
+  renew(): void {
+    for (const shared of this.#all()) shared.renew();
+  }
+
+  /** Nobody uses a balancer any more. */
+  close(): void {
+    for (const shared of this.#all()) {
+      clearTimeout(shared.timer);
+      shared.close();
+    }
+    this.#balancers.clear();
+  }
+
+  *#all(): Iterable<SharedBalancers> {
+    for (const ofSource of this.#balancers.values()) yield* ofSource.values();
+  }
+
+  /** Where connections to `target` are told of. */
+  seriesOf(target: OutboundTarget): ConnectionSeries {
+    let series = this.#told.get(target);
+    if (series === undefined) {
+      series = new ConnectionSeries(this.options.metrics, "outbound", target.labels);
+      this.#told.set(target, series);
+    }
+    return series;
+  }
+
+  /** Those of the same source and the same parameters. `leave` follows once, when the client's connection is over. */
+  useBalancers(backend: BalancerBackend): SharedBalancers {
+    const key = parametersKey(backend.parameters);
+    let ofSource = this.#balancers.get(backend.source);
+    if (ofSource === undefined) {
+      ofSource = new Map();
+      this.#balancers.set(backend.source, ofSource);
+    }
+    let shared = ofSource.get(key);
+    if (shared === undefined) {
+      shared = new SharedBalancers(this.options, backend);
+      ofSource.set(key, shared);
+    }
+    shared.users++;
+    clearTimeout(shared.timer);
+    shared.timer = undefined;
+    return shared;
+  }
+
+  leave({ source, parameters }: BalancerBackend): void {
+    const key = parametersKey(parameters);
+    const ofSource = this.#balancers.get(source);
+    const shared = ofSource?.get(key);
+    if (ofSource === undefined || shared === undefined || --shared.users > 0) return;
+    shared.timer = setTimeout(
+      () => {
+        ofSource.delete(key);
+        if (ofSource.size === 0 && this.#balancers.get(source) === ofSource) this.#balancers.delete(source);
+        shared.close();
+      },
+      this.plane.draining ? 0 : UNUSED_MS,
+    );
+  }
+}
+
+const keys = new WeakMap<BalancerParameters, string>();
+
+function parametersKey(parameters: BalancerParameters): string {
+  let key = keys.get(parameters);
+  if (key === undefined) {
+    key = JSON.stringify(parameters);
+    keys.set(parameters, key);
+  }
+  return key;
+}
+
+function withoutBreaking({ accrual: _, penalty: __, ...rest }: BalancerParameters): BalancerParameters {
+  return rest;
+}

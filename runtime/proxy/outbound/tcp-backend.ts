@@ -1,0 +1,79 @@
+/** Where a connection of bytes goes: its route's backend, and an endpoint of it that takes the connection (reference 9.2). */
+import type { Labels } from "../metrics/series.ts";
+import { distribute } from "../route/table.ts";
+import type { Connected } from "../tcp/forward.ts";
+import type { StreamOwner } from "../transport/stream.ts";
+import { unavailable } from "./backend-use.ts";
+import { connectEndpoint } from "./connect.ts";
+import { TcpEndpoint } from "./endpoint.ts";
+import type { OutboundSide } from "./side.ts";
+import type { Backend, OutboundTarget } from "./target.ts";
+
+/**
+ * Tries endpoints until one takes the connection, or the balancer gives up.
+ * @throws Error saying why there is none
+ */
+export async function connectBackend(side: OutboundSide, backend: Backend, owner: StreamOwner): Promise<Connected> {
+  const { options } = side;
+  if (backend.kind === "fail") throw new Error(backend.message);
+  if (backend.kind === "forward") {
+    return connectOnce(options, new TcpEndpoint(options, backend.endpoint), owner);
+  }
+  const shared = side.useBalancers(backend);
+  const began = performance.now();
+  try {
+    for (let problem = "no endpoint is ready"; ; ) {
+      const found = shared.tcp.pick() ?? (await shared.tcp.acquire(performance.now() - began));
+      if (typeof found === "string") throw new Error(unavailable(found, problem).message);
+      try {
+        const connected = await connectOnce(options, found.data, owner);
+        shared.tcp.succeeded(found.endpoint);
+        return connected;
+      } catch (error) {
+        problem = (error as Error).message;
+        shared.tcp.failed(found.endpoint);
+      }
+    }
+  } finally {
+    side.leave(backend);
+  }
+}
+
+/** The way of a connection that is no HTTP. `route`: `route_*`, where the policy has routes for it. */
+export function chooseTcp(
+  { tcp, backend }: OutboundTarget,
+  serverName: string | undefined,
+): { backend: Backend; route?: Labels } {
+  if (tcp === undefined) return { backend };
+  const route = tcp.find(serverName);
+  const found = route && distribute(route, ({ backend: one }) => (isAvailable(one) ? one : undefined));
+  const none: Backend = { kind: "fail", status: 404, message: "no route of the destination's policy matches" };
+  return { backend: found?.choice.backend ?? none, ...(route === undefined ? {} : { route: route.labels }) };
+}
+
+function isAvailable(backend: Backend): boolean {
+  return backend.kind !== "balancer" || backend.source.endpoints.size > 0;
+}
+
+async function connectOnce(
+  options: Parameters<typeof connectEndpoint>[0],
+  data: TcpEndpoint,
+  owner: StreamOwner,
+): Promise<Connected> {
+  const { endpoint, ewma, series } = data;
+  const began = performance.now();
+  if (ewma !== undefined) ewma.outstanding++;
+  const done = (): void => {
+    if (ewma !== undefined) ewma.outstanding--;
+  };
+  try {
+    const stream = await connectEndpoint(options, endpoint, undefined, owner);
+    const now = performance.now();
+    ewma?.observe(now - began, now);
+    series.opened();
+    return { stream, series, done };
+  } catch (error) {
+    done();
+    throw error;
+  }
+}
