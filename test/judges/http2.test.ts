@@ -1,0 +1,97 @@
+/** HTTP/2 by prior knowledge: curl, h2load, nginx, nghttpd and nghttpx, through two proxies and mTLS. */
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { noise, Pair, SERVICE, sha256 } from "./support/pair.ts";
+
+const NGINX = 8081;
+const NGHTTPD = 8082;
+const FRONT = 8091;
+
+describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
+  const pair = new Pair({ [NGINX]: "detect", [NGHTTPD]: "detect" });
+  const file = (name: string): string => join(pair.folder, name);
+  const large = noise(8_000_000, "large");
+  const curl = (options: string): Promise<string> =>
+    pair.atClient(`curl -sS --http2-prior-knowledge --max-time 20 ${options}`);
+
+  before(async () => {
+    await pair.start();
+    for (const folder of ["www", "www/up", "tmp"]) mkdirSync(file(folder), { mode: 0o777, recursive: true });
+    writeFileSync(file("large"), large);
+    writeFileSync(file("www/large"), large);
+    writeFileSync(file("www/small"), "small\n");
+    const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (name) => `${name}_temp_path ${file("tmp")};`,
+    );
+    writeFileSync(
+      file("server.conf"),
+      `daemon off; master_process off; user root; pid ${file("server.pid")}; error_log ${file("server.log")};
+      events { worker_connections 512; }
+      http { access_log off; default_type text/plain; ${paths.join(" ")}
+        server { listen ${NGINX} http2; root ${file("www")}; client_max_body_size 0; location /up/ { dav_methods PUT; } } }`,
+    );
+    await pair.serve(NGINX, "nginx", ["-c", file("server.conf")]);
+    await pair.serve(NGHTTPD, "nghttpd", [
+      "--no-tls",
+      "-d",
+      file("www"),
+      "--trailer",
+      "x-trailer: at the end",
+      String(NGHTTPD),
+    ]);
+    const backend = `--backend=${SERVICE},${NGHTTPD};;proto=h2`;
+    const plain = ["--workers=1", "--no-ocsp", `--frontend=127.0.0.1,${FRONT};no-tls`, backend];
+    pair.client.pod.spawn("nghttpx", [...plain, "--conf=/dev/null", `--errorlog-file=${file("nghttpx.log")}`]);
+  });
+  after(() => pair.remove());
+
+  for (const [name, port] of [
+    ["nginx", NGINX],
+    ["nghttpd", NGHTTPD],
+  ] as const) {
+    const url = `http://${SERVICE}:${port}`;
+
+    test(`${name}: curl downloads and asks for heads`, async () => {
+      await curl(`-o ${file("got")} ${url}/large`);
+      assert.equal(sha256(readFileSync(file("got"))), sha256(large));
+      assert.match(await curl(`-I ${url}/large`), /^HTTP\/2 200/);
+      assert.equal(await curl(`-w '%{http_code}' -o /dev/null ${url}/missing`), "404");
+    });
+
+    // curl 7.88 cannot use such a connection twice, with or without a mesh: nghttp can.
+    test(`${name}: nghttp asks five times on one connection`, async () => {
+      assert.equal(await pair.atClient(`nghttp -m 5 ${url}/small`), "small\n".repeat(5));
+    });
+
+    test(`${name}: h2load with many streams, small and large bodies`, async () => {
+      const small = await pair.atClient(`h2load -n 4000 -c 8 -m 10 ${url}/small 2>&1`);
+      assert.match(small, /4000 succeeded, 0 failed, 0 errored, 0 timeout/);
+      const bodies = await pair.atClient(`h2load -n 40 -c 4 -m 5 ${url}/large 2>&1`);
+      assert.match(bodies, /40 succeeded, 0 failed, 0 errored, 0 timeout/);
+      assert.match(bodies, /\(320000000\) data/);
+    });
+  }
+
+  test("curl uploads to nginx", async () => {
+    assert.equal(await curl(`-w '%{http_code}' -T ${file("large")} http://${SERVICE}:${NGINX}/up/one`), "201");
+    assert.equal(sha256(readFileSync(file("www/up/one"))), sha256(large));
+  });
+
+  test("nghttp sees nghttpd's trailers", async () => {
+    assert.match(await pair.atClient(`nghttp -v http://${SERVICE}:${NGHTTPD}/small`), /x-trailer: at the end/);
+  });
+
+  test("nghttpx as a client: HTTP/1.1 and HTTP/2 in, HTTP/2 through the mesh", async () => {
+    const front = `http://127.0.0.1:${FRONT}`;
+    assert.equal(
+      await pair.atClient(`curl -sS --retry 20 --retry-connrefused --retry-delay 0 ${front}/small`),
+      "small\n",
+    );
+    await curl(`-o ${file("got")} ${front}/large`);
+    assert.equal(sha256(readFileSync(file("got"))), sha256(large));
+    const load = await pair.atClient(`h2load -n 2000 -c 8 -m 10 ${front}/small 2>&1`);
+    assert.match(load, /2000 succeeded, 0 failed, 0 errored, 0 timeout/);
+  });
+});
