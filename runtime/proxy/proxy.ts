@@ -106,7 +106,7 @@ export class SidecarProxy {
     this.#closers.push(() => admin.close());
     const logger = log.logger("linkerd_proxy");
     logger.info(`Weft proxy ${PROXY_VERSION}, admin on ${admin.address.ip}:${admin.address.port}`);
-    for (const name of config.ignored) logger.debug(`${name} has no effect yet`);
+    for (const [name, reason] of config.ignored) logger.debug(`${name} has no effect: ${reason}`);
     const client = this.#client(config.identity.address, { context: () => this.#identity.bootstrapContext() });
     this.#identity.start(client);
     await this.#identity.ready;

@@ -1,6 +1,6 @@
 /**
  * What a proxy is told by its environment: Linkerd's names and defaults (reference 4), and WEFT_* where Linkerd has none.
- * Names that this proxy does not obey yet are checked all the same, so that a typing error shows at the start.
+ * `docs/proxy-environment.md` tells people; a test holds it to this.
  */
 import type { DefaultInboundPolicy } from "../../model/mesh-config.ts";
 import type { PortRange } from "../../model/ports.ts";
@@ -11,6 +11,7 @@ import type { ResourceTexts } from "../trace/resource.ts";
 import type { Liveness, SocketSettings } from "../transport/socket-settings.ts";
 import type { Address } from "../transport/stream.ts";
 import { ConfigError, type ControlAddress, Environment } from "./environment.ts";
+import { readWithoutEffect } from "./without-effect.ts";
 
 export interface StreamLimits {
   /** Reset when the first message takes longer, milliseconds. */
@@ -85,8 +86,8 @@ export interface ProxyConfig {
   readonly shutdown: { readonly endpoint: boolean; readonly graceMs: number };
   readonly transport?: string;
   readonly originalDestinationAddon?: string;
-  /** Variables that are set and well-formed, and have no effect yet. */
-  readonly ignored: readonly string[];
+  /** Variables that are set and well-formed, and have no effect, each with the reason. */
+  readonly ignored: ReadonlyMap<string, string>;
 }
 
 const PREFIX = "LINKERD2_PROXY_";
@@ -120,7 +121,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   const trace = readTrace(env, name);
   return {
     identity: {
-      name: env.required(name("IDENTITY_LOCAL_NAME")),
+      name: readIdentityName(env, name),
       tokenFile: env.required(name("IDENTITY_TOKEN_FILE")),
       address: env.requiredControlAddress(name("IDENTITY_SVC")),
       anchors: readAnchors(env, name),
@@ -155,11 +156,24 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     },
     ...(transport === undefined ? {} : { transport }),
     ...(addon === undefined ? {} : { originalDestinationAddon: addon }),
-    ignored: checkRest(env, name),
+    ignored: readWithoutEffect(env, PREFIX),
   };
 }
 
 type Name = (suffix: string) => string;
+
+/** Both of the pair stand for one name: certificates that the mesh issues have no other form. */
+function readIdentityName(env: Environment, name: Name): string {
+  const local = env.text(name("IDENTITY_LOCAL_NAME"));
+  if (local !== undefined) return local;
+  const id = env.text(name("IDENTITY_SERVER_ID"));
+  const serverName = env.text(name("IDENTITY_SERVER_NAME"));
+  if (id === undefined && serverName === undefined) return env.required(name("IDENTITY_LOCAL_NAME"));
+  if (id !== serverName) {
+    throw new ConfigError(name("IDENTITY_SERVER_ID"), `must be the same as ${name("IDENTITY_SERVER_NAME")}`);
+  }
+  return env.required(name("IDENTITY_SERVER_ID"));
+}
 
 function readAnchors(env: Environment, name: Name): { pem: string } | { file: string } {
   const file = env.text("WEFT_TRUST_BUNDLE_FILE");
@@ -277,48 +291,4 @@ function readSockets(
     userTimeoutMs: env.duration(name(`${side}_${what}_USER_TIMEOUT`), 0),
   });
   return { accept: liveness("ACCEPT"), connect: liveness("CONNECT") };
-}
-
-/** Names of reference 4 without effect yet, by the form their values have. */
-const REST: Readonly<Record<"duration" | "integer" | "ratio" | "boolean" | "text", readonly string[]>> = {
-  duration: [
-    "DNS_MIN_TTL",
-    "DNS_MAX_TTL",
-    "DESTINATION_PROFILE_INITIAL_TIMEOUT",
-    ...both(["CONNECT_EXP_BACKOFF_MIN", "CONNECT_EXP_BACKOFF_MAX", "HTTP_FAILFAST_TIMEOUT"]),
-    ...both(["SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"]),
-    "OUTBOUND_TCP_FAILFAST_TIMEOUT",
-  ],
-  integer: [
-    "CORES",
-    "CORES_MIN",
-    "CORES_MAX",
-    ...both(["HTTP_QUEUE_CAPACITY"]),
-    "OUTBOUND_MAX_IN_FLIGHT",
-    "OUTBOUND_TCP_QUEUE_CAPACITY",
-    "HTTP2_INITIAL_STREAM_WINDOW_SIZE",
-    "HTTP2_INITIAL_CONNECTION_WINDOW_SIZE",
-    ...both(["SERVER_HTTP2_MAX_CONCURRENT_STREAMS", "SERVER_HTTP2_MAX_FRAME_SIZE"]),
-    ...both(["SERVER_HTTP2_MAX_HEADER_LIST_SIZE", "SERVER_HTTP2_MAX_PENDING_ACCEPT_RESET_STREAMS"]),
-    ...both(["SERVER_HTTP2_MAX_SEND_BUF_SIZE", "SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE"]),
-    ...both(["SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE"]),
-  ],
-  ratio: ["CORES_MAX_RATIO", ...both(["CONNECT_EXP_BACKOFF_JITTER"])],
-  boolean: ["INGRESS_MODE", "OUTBOUND_METRICS_HOSTNAME_LABELS", ...both(["SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"])],
-  text: ["DESTINATION_PROFILE_SUFFIXES", "INBOUND_METRICS_AUTHORITY_LABELS", "IDENTITY_SPIRE_WORKLOAD_API_ADDRESS"],
-};
-
-function both(suffixes: readonly string[]): string[] {
-  return suffixes.flatMap((suffix) => [`INBOUND_${suffix}`, `OUTBOUND_${suffix}`]);
-}
-
-function checkRest(env: Environment, name: Name): string[] {
-  for (const suffix of REST.duration) env.duration(name(suffix));
-  for (const suffix of REST.integer) env.integer(name(suffix), 0);
-  for (const suffix of REST.ratio) env.ratio(name(suffix), 0);
-  for (const suffix of REST.boolean) env.boolean(name(suffix), false);
-  return Object.values(REST)
-    .flat()
-    .map(name)
-    .filter((variable) => env.text(variable) !== undefined && env.text(variable) !== "false");
 }

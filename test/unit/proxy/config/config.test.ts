@@ -96,7 +96,7 @@ describe("the proxy's environment", () => {
       [`${P}OUTBOUND_LISTEN_ADDRS`]: "127.0.0.1:4140,[::1]:4140",
       [`${P}DESTINATION_PROFILE_NETWORKS`]: "10.0.0.0/8,fd00::/8",
       [`${P}ACCESS_LOG`]: "json",
-      [`${P}DNS_MIN_TTL`]: "5s",
+      [`${P}CORES_MIN`]: "2",
       [`${P}INBOUND_ACCEPT_KEEPALIVE`]: "0",
       [`${P}OUTBOUND_CONNECT_USER_TIMEOUT`]: "30s",
       WEFT_TRUST_BUNDLE_FILE: "/trust/ca-bundle.crt",
@@ -117,7 +117,7 @@ describe("the proxy's environment", () => {
     assert.deepEqual(config.identity.anchors, { file: "/trust/ca-bundle.crt" });
     assert.equal(config.accessLog, "json");
     assert.equal(config.trace, undefined);
-    assert.deepEqual(config.ignored, [`${P}DNS_MIN_TTL`]);
+    assert.deepEqual([...config.ignored.keys()], [`${P}CORES_MIN`]);
   });
 
   it("knows a collector of spans, and what is told to it of the proxy", () => {
