@@ -269,7 +269,16 @@ export class InboundConnection implements Connection {
         release();
         this.#finish();
       });
-      const service = new GatewayHttp({ gateway, target, name, port, identity: identity.name, peer, entrance });
+      const service = new GatewayHttp({
+        gateway,
+        target,
+        name,
+        port,
+        protocol,
+        identity: identity.name,
+        peer,
+        entrance,
+      });
       // What is read then comes in a later turn.
       stream.resume();
       this.#serve(protocol, stream, service, early, 0, early.length);

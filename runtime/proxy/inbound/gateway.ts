@@ -49,6 +49,7 @@ export interface GatewayHttpOptions {
   /** Of the Service. */
   readonly name: string;
   readonly port: number;
+  readonly protocol: "http1" | "http2";
   /** This proxy's own identity. */
   readonly identity: string;
   readonly peer: InboundPeer;
@@ -64,13 +65,15 @@ export class GatewayHttp implements HttpService {
   readonly #entrance: InboundHttp;
   readonly #way: OutboundHttp;
 
-  constructor({ gateway, target, name, port, identity, peer, entrance }: GatewayHttpOptions) {
+  constructor({ gateway, target, name, port, protocol, identity, peer, entrance }: GatewayHttpOptions) {
     this.audience = entrance.audience;
     this.tcp = entrance.tcp;
     this.#identity = identity;
     this.#entrance = entrance;
     const { remote, client } = peer;
-    this.#way = new OutboundHttp(gateway.outbound, remote, { ip: name, port }, target, entrance.tcp, () => undefined);
+    const service = { ip: name, port };
+    const none = (): void => undefined;
+    this.#way = new OutboundHttp(gateway.outbound, remote, service, protocol, target, entrance.tcp, none);
     const said = [
       `by=${identity}`,
       `for=${client.identity ?? "unknown"}`,

@@ -134,7 +134,7 @@ export class OutboundConnection implements Connection {
   ): Downstream | ServerSession {
     const { remote } = this.#accepted;
     const series = this.#clientSeries(original);
-    const service = new OutboundHttp(this.#side, remote, original, target, series, () => this.#finish());
+    const service = new OutboundHttp(this.#side, remote, original, protocol, target, series, () => this.#finish());
     const downstream =
       protocol === "http1"
         ? new Downstream(stream, service, this.#side.options.headTimeoutMs)

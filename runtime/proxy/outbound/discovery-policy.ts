@@ -1,15 +1,16 @@
 /** What an OutboundPolicy or a DestinationProfile says about one destination, read from the wire (reference 5.2, 5.3). */
 import type { DestinationProfile } from "../../api/gen/io/linkerd/proxy/destination.ts";
 import type { Metadata } from "../../api/gen/io/linkerd/proxy/meta.ts";
-import type {
-  FailureAccrual,
-  GrpcRoute,
-  HttpRoute,
-  OpaqueRoute,
-  OutboundPolicy,
-  ProxyProtocol,
-  TlsRoute,
-  Backend as WireBackend,
+import {
+  type FailureAccrual,
+  type GrpcRoute,
+  type HttpRoute,
+  type OpaqueRoute,
+  type OutboundPolicy,
+  type ProxyProtocol,
+  ProxyProtocol_Http1,
+  type TlsRoute,
+  type Backend as WireBackend,
 } from "../../api/gen/io/linkerd/proxy/outbound.ts";
 import type { AccrualPolicy } from "../balance/breaker.ts";
 import { durationMs } from "../control/duration.ts";
@@ -40,7 +41,8 @@ export interface TargetPlan {
   readonly detectTimeoutMs: number;
   readonly labels: Labels;
   readonly backend: PlannedBackend;
-  readonly http?: RouteTable<PlannedBackend>;
+  readonly http1?: RouteTable<PlannedBackend>;
+  readonly http2?: RouteTable<PlannedBackend>;
   readonly tcp?: TcpRoutes<PlannedBackend>;
 }
 
@@ -80,12 +82,14 @@ export function planFromPolicy(policy: OutboundPolicy, metrics?: ProxyMetrics): 
   const labels = parentLabels(policy.metadata);
   const kind = policy.protocol?.kind;
   if (kind === undefined) return invalid(labels, "the policy names no protocol");
-  const http = httpTable(kind, metrics && { metrics, parent: labels });
   const tcp = tcpRoutes(kind);
-  const routes = { ...(http === undefined ? {} : { http }), ...(tcp === undefined ? {} : { tcp }) };
+  const routes = {
+    ...httpTables(kind, metrics && { metrics, parent: labels }),
+    ...(tcp === undefined ? {} : { tcp }),
+  };
   if (kind.$case === "detect") {
-    const { timeout, http1, opaque } = kind.value;
-    const first = http1?.routes ?? opaque?.routes;
+    const { timeout, http1, http2, opaque } = kind.value;
+    const first = http1?.routes ?? http2?.routes ?? opaque?.routes;
     if (first === undefined) return invalid(labels, "the policy has no routes");
     const detectTimeoutMs = durationMs(timeout) ?? DEFAULT_DETECT_TIMEOUT_MS;
     return { protocol: "detect", detectTimeoutMs, labels, backend: firstBackendOf(first), ...routes };
@@ -96,20 +100,49 @@ export function planFromPolicy(policy: OutboundPolicy, metrics?: ProxyMetrics): 
 
 type ProtocolKind = NonNullable<ProxyProtocol["kind"]>;
 
-function httpTable(kind: ProtocolKind, telling: RouteTelling | undefined): RouteTable<PlannedBackend> | undefined {
+/**
+ * The tables of what is detected are each protocol's own; those of a protocol that the policy names are for whatever version comes.
+ * Where the policy says the same of both, as Linkerd's does, they are one.
+ */
+function httpTables(
+  kind: ProtocolKind,
+  telling: RouteTelling | undefined,
+): Pick<TargetPlan, "http1" | "http2"> | undefined {
   switch (kind.$case) {
     case "detect": {
-      const http = kind.value.http1 ?? kind.value.http2;
-      return http && new RouteTable(compileHttpRoutes(http.routes, planner(http.failureAccrual), telling));
+      const http1 = kind.value.http1 ?? kind.value.http2;
+      const http2 = kind.value.http2 ?? http1;
+      if (http1 === undefined || http2 === undefined) return undefined;
+      const table = httpTable(http1, telling);
+      return { http1: table, http2: sameRoutes(http1, http2) ? table : httpTable(http2, telling) };
     }
     case "http1":
     case "http2":
-      return new RouteTable(compileHttpRoutes(kind.value.routes, planner(kind.value.failureAccrual), telling));
-    case "grpc":
-      return new RouteTable(compileGrpcRoutes(kind.value.routes, planner(kind.value.failureAccrual), telling));
+      return bothVersions(httpTable(kind.value, telling));
+    case "grpc": {
+      const { routes, failureAccrual } = kind.value;
+      return bothVersions(new RouteTable(compileGrpcRoutes(routes, planner(failureAccrual), telling)));
+    }
     default:
       return undefined;
   }
+}
+
+function bothVersions<B>(table: RouteTable<B>): { http1: RouteTable<B>; http2: RouteTable<B> } {
+  return { http1: table, http2: table };
+}
+
+function httpTable(
+  { routes, failureAccrual }: ProxyProtocol_Http1,
+  telling: RouteTelling | undefined,
+): RouteTable<PlannedBackend> {
+  return new RouteTable(compileHttpRoutes(routes, planner(failureAccrual), telling));
+}
+
+/** By their bytes: the two messages have the same fields. */
+function sameRoutes(a: ProxyProtocol_Http1, b: ProxyProtocol_Http1): boolean {
+  const [left, right] = [a, b].map((each) => ProxyProtocol_Http1.encode(each).finish()) as [Uint8Array, Uint8Array];
+  return Buffer.compare(left, right) === 0;
 }
 
 function planner(accrual: FailureAccrual | undefined): (backend: WireBackend | undefined) => PlannedBackend {
@@ -219,10 +252,10 @@ export function planWithProfile(
     labels: referenceLabels("backend", profile.parentRef),
   };
   const itself = { backend: own, weight: 1 };
-  const http = new RouteTable<PlannedBackend>(
+  const table = new RouteTable<PlannedBackend>(
     compileProfile(profile, authority, backends.length === 0 ? [itself] : backends, metrics),
   );
-  return { ...plan, http };
+  return { ...plan, ...bothVersions(table) };
 }
 
 /** A policy that only forwards says nothing about who is there; the profile may (reference 4.8). */
@@ -235,9 +268,19 @@ export function refineByProfile(plan: TargetPlan, profile: DestinationProfile): 
     ...plan,
     ...(profile.opaqueProtocol ? { protocol: "opaque" } : {}),
     backend: refine(plan.backend),
-    ...(plan.http === undefined ? {} : { http: plan.http.map(refine) }),
+    ...mapTables(plan, refine),
     ...(plan.tcp === undefined ? {} : { tcp: plan.tcp.map(refine) }),
   };
+}
+
+/** The tables of a plan or a target to what `change` makes of each backend; one where they were one. */
+export function mapTables<B, C>(
+  { http1, http2 }: { readonly http1?: RouteTable<B>; readonly http2?: RouteTable<B> },
+  change: (backend: B) => C,
+): { http1?: RouteTable<C>; http2?: RouteTable<C> } {
+  const first = http1?.map(change);
+  const second = http2 === http1 ? first : http2?.map(change);
+  return { ...(first === undefined ? {} : { http1: first }), ...(second === undefined ? {} : { http2: second }) };
 }
 
 export function parentLabels(metadata: Metadata | undefined): Labels {

@@ -12,6 +12,7 @@ import { formatAddress, ipToWire } from "../policy/networks.ts";
 import { routesByProfile } from "../route/profile.ts";
 import { bareEndpoint } from "./discovery-endpoint.ts";
 import {
+  mapTables,
   type PlannedBackend,
   parentLabels,
   planFromPolicy,
@@ -209,7 +210,7 @@ export class DiscoveredTarget {
   }
 
   #settleBy(plan: TargetPlan): void {
-    const { protocol, detectTimeoutMs, labels, backend, http, tcp } = plan;
+    const { protocol, detectTimeoutMs, labels, backend, tcp } = plan;
     const path = backend.kind === "balancer" ? backend.path : undefined;
     // An authority that is none (any more), where it is all there is.
     const unknown =
@@ -226,7 +227,7 @@ export class DiscoveredTarget {
       detectTimeoutMs,
       labels,
       backend: real(backend),
-      ...(http === undefined ? {} : { http: http.map(real) }),
+      ...mapTables(plan, real),
       ...(tcp === undefined ? {} : { tcp: tcp.map(real) }),
     });
     this.#settledFrom = { plan, unknown };
@@ -375,7 +376,7 @@ export class DiscoveredTarget {
   }
 }
 
-function pathsOf({ backend, http, tcp }: TargetPlan): Set<string> {
-  const all = [backend, ...(http?.backends() ?? []), ...(tcp?.backends() ?? [])];
+function pathsOf({ backend, http1, http2, tcp }: TargetPlan): Set<string> {
+  const all = [backend, ...[http1, http2, tcp].flatMap((routes) => [...(routes?.backends() ?? [])])];
   return new Set(all.flatMap((planned) => (planned.kind === "balancer" ? [planned.path] : [])));
 }

@@ -1,4 +1,4 @@
-/** HTTP/1 on the outbound side: each request goes to an endpoint of its target's balancer, or to the one there is. */
+/** HTTP on the outbound side: each request goes to an endpoint of its target's balancer, or to the one there is. */
 
 import { type Audience, Refusal } from "../http/failure.ts";
 import type { Observation } from "../http/observer.ts";
@@ -35,6 +35,7 @@ export class OutboundHttp implements HttpService {
   readonly #side: OutboundSide;
   readonly #client: Address;
   readonly #original: Address;
+  readonly #version: "http1" | "http2";
   #target: OutboundTarget;
   /** What is used of backends: their balancers, or the only endpoint. */
   readonly #uses = new Map<Backend, BackendUse>();
@@ -50,6 +51,7 @@ export class OutboundHttp implements HttpService {
     side: OutboundSide,
     client: Address,
     original: Address,
+    version: "http1" | "http2",
     target: OutboundTarget,
     tcp: TcpSeries,
     onClosed: () => void,
@@ -57,6 +59,7 @@ export class OutboundHttp implements HttpService {
     this.#side = side;
     this.#client = client;
     this.#original = original;
+    this.#version = version;
     this.#target = target;
     this.tcp = tcp;
     this.#onClosed = onClosed;
@@ -65,10 +68,10 @@ export class OutboundHttp implements HttpService {
   }
 
   #setPlain(): void {
-    const { http, backend } = this.#target;
-    const plain = http?.plain;
+    const { [this.#version]: routes, backend } = this.#target;
+    const plain = routes?.plain;
     if (plain !== undefined) this.#plain = { rule: plain.rule, use: this.#use(plain.backend) };
-    else this.#plain = http === undefined ? { rule: undefined, use: this.#use(backend) } : undefined;
+    else this.#plain = routes === undefined ? { rule: undefined, use: this.#use(backend) } : undefined;
   }
 
   #use(backend: Backend): BackendUse {
@@ -114,8 +117,8 @@ export class OutboundHttp implements HttpService {
   #route(request: RequestHead, routing: Routing): Choice | Promise<Choice> {
     routing.rule = undefined;
     routing.backend = undefined;
-    const { http, backend } = this.#target;
-    const route = http === undefined ? wholeTarget(backend) : http.find(request);
+    const { [this.#version]: routes, backend } = this.#target;
+    const route = routes === undefined ? wholeTarget(backend) : routes.find(request);
     if (route === undefined) return new Refusal("no-route", "no route of the destination's policy matches the request");
     const [first] = route.choices;
     routing.rule = first?.rule;

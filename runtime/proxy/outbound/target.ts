@@ -60,8 +60,9 @@ export interface OutboundTarget {
   readonly detectTimeoutMs: number;
   /** Where everything goes for which there are no routes. */
   readonly backend: Backend;
-  /** Of HTTP requests. */
-  readonly http?: RouteTable<Backend>;
+  /** Of requests over HTTP/1, and of those over HTTP/2: a policy may say different things of them. */
+  readonly http1?: RouteTable<Backend>;
+  readonly http2?: RouteTable<Backend>;
   /** Of connections that are not HTTP. */
   readonly tcp?: TcpRoutes<Backend>;
   /** `parent_*` labels. */

@@ -1,0 +1,73 @@
+/** Routes of HTTP, and policies of them, as a control plane sends them (reference 5.1, 5.3). */
+import assert from "node:assert/strict";
+import type { Duration } from "../../../../runtime/api/gen/google/protobuf/duration.ts";
+import type {
+  Backend,
+  ExponentialBackoff,
+  FailureAccrual,
+  HttpRoute,
+  HttpRoute_Rule,
+  OutboundPolicy,
+} from "../../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
+import { balancer, detectPolicy } from "./messages.ts";
+import { pathOf } from "./outbound-world.ts";
+
+export function rule(
+  to: string | Backend | Record<string, number>,
+  parts: Partial<HttpRoute_Rule> = {},
+): HttpRoute_Rule {
+  return {
+    matches: [],
+    filters: [],
+    backends: distribution(to),
+    requestTimeout: undefined,
+    timeouts: undefined,
+    retry: undefined,
+    allowL5dRequestHeaders: false,
+    ...parts,
+  };
+}
+
+function distribution(to: string | Backend | Record<string, number>): HttpRoute_Rule["backends"] {
+  const routeBackend = (backend: Backend) => ({ backend, filters: [], requestTimeout: undefined });
+  if (typeof to === "string" || isBackend(to)) {
+    const backend = typeof to === "string" ? balancer(pathOf(to)) : to;
+    return { kind: { $case: "firstAvailable", value: { backends: [routeBackend(backend)] } } };
+  }
+  const backends = Object.entries(to).map(([name, weight]) => ({
+    backend: routeBackend(balancer(pathOf(name))),
+    weight,
+  }));
+  return { kind: { $case: "randomAvailable", value: { backends } } };
+}
+
+function isBackend(to: Backend | Record<string, number>): to is Backend {
+  return "queue" in to;
+}
+
+export function prefix(value: string): HttpRoute_Rule["matches"] {
+  return [{ path: { kind: { $case: "prefix", value } }, headers: [], queryParams: [], method: undefined }];
+}
+
+export function route(rules: HttpRoute_Rule[], hosts: HttpRoute["hosts"] = [], name = "test"): HttpRoute {
+  return { metadata: { kind: { $case: "default", value: name } }, hosts, rules };
+}
+
+/** Detected, as by default: the same routes of HTTP/1 and of HTTP/2; connections of bytes go to the Service web. */
+export function policy(routes: HttpRoute[], failureAccrual?: FailureAccrual): OutboundPolicy {
+  const base = detectPolicy(balancer(pathOf("web")), { namespace: "shop", name: "web", port: 80 });
+  const detect = base.protocol?.kind;
+  assert.equal(detect?.$case, "detect");
+  detect.value.http1 = { routes, failureAccrual };
+  detect.value.http2 = { routes, failureAccrual };
+  return base;
+}
+
+export function duration(ms: number): Duration {
+  return { seconds: BigInt(Math.floor(ms / 1_000)), nanos: (ms % 1_000) * 1e6 };
+}
+
+/** From `ms` to ten times it, without jitter. */
+export function backoff(ms: number): ExponentialBackoff {
+  return { minBackoff: duration(ms), maxBackoff: duration(ms * 10), jitterRatio: 0, respectRetryAfterHint: false };
+}
