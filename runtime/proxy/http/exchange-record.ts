@@ -35,6 +35,11 @@ export class ExchangeRecord implements Routing {
   #leftAt = 0;
   #over = true;
 
+  /** The client has its answer, or there was no request yet. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   /** A request's head is here. */
   begin(grpc: boolean): void {
     this.number++;

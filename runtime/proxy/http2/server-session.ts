@@ -9,14 +9,15 @@ import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
 import { keepAlive, type Living, letGo } from "./keep-alive.ts";
 import { CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STORED_BYTES, MAX_STREAMS } from "./limits.ts";
-import { type ExchangeHome, StreamExchange } from "./stream-exchange.ts";
+import { StreamExchange } from "./stream-exchange.ts";
 
 /** How long the answer to a sign of life may take before the connection's end is told without it. */
 const GOODBYE_MS = 1_000;
 
-export class ServerSession implements StreamOwner, Flushable, Living, ExchangeHome {
+export class ServerSession implements StreamOwner, Flushable, Living {
   readonly service: HttpService;
-  readonly requestFields: readonly HeaderField[];
+  /** Added to every request. */
+  readonly #requestFields: readonly HeaderField[];
   readonly #stream: ByteStream;
   readonly #http2: ServerConnection;
   readonly #farewell: Farewell;
@@ -30,7 +31,7 @@ export class ServerSession implements StreamOwner, Flushable, Living, ExchangeHo
 
   constructor(stream: ByteStream, service: HttpService) {
     this.service = service;
-    this.requestFields = fieldsOf(service.requestLines);
+    this.#requestFields = fieldsOf(service.requestLines);
     this.#stream = stream;
     this.#farewell = new Farewell(stream);
     this.#http2 = new ServerConnection({
@@ -47,10 +48,10 @@ export class ServerSession implements StreamOwner, Flushable, Living, ExchangeHo
         onClose: () => this.#onOver(),
       },
       onRequest: (client, fields, endStream) => {
-        const exchange = new StreamExchange(this, client);
+        const exchange = new StreamExchange(service, client);
         // It may be answered, and ended, before this returns.
         client.handler = exchange;
-        exchange.begin(fields, endStream);
+        exchange.begin(fields, endStream, this.#requestFields);
         return exchange;
       },
     });
