@@ -10,13 +10,13 @@ import { FloodGuard } from "./flood.ts";
 import type { FrameHandler } from "./frame-handler.ts";
 import { FrameParser } from "./frame-parser.ts";
 import { FrameWriter } from "./frame-writer.ts";
-import { DEFAULT_WINDOW, errorCode, errorName, Http2Error, MAX_STREAM_ID } from "./protocol.ts";
+import { errorCode, errorName, Http2Error, MAX_STREAM_ID } from "./protocol.ts";
+import { ReceiveFlow } from "./receive-flow.ts";
 import { RecentResets } from "./recent-resets.ts";
 import { SendFlow } from "./send-flow.ts";
 import { applySettings, INITIAL_SETTINGS, type Settings } from "./settings.ts";
 import { Http2Stream, type StreamCarrier, type StreamHandler, type StreamReset } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
-import { ReceiveWindow } from "./windows.ts";
 
 export interface ConnectionEvents {
   /** Output waits: {@link Http2Connection.flush} it, best once for all of a turn of the event loop. */
@@ -74,15 +74,12 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
   readonly #encoder = new HpackEncoder();
   readonly #flood: FloodGuard;
   readonly #sending: SendFlow;
-  readonly #receiveWindow: ReceiveWindow;
+  readonly #receiving: ReceiveFlow;
   readonly #resets = new RecentResets();
   readonly #fields: HeaderField[] = [];
-  readonly #maxStored: number;
   /** Last stream that was opened, and last one that was when all output was flushed. */
   #lastStream = 0;
   #flushedStream = 0;
-  /** Bytes of all streams that handlers keep, and that the connection was credited for. */
-  #stored = 0;
   /** The stream whose DATA frame is being read, and what of the frame is not accounted for. */
   #dataStream: Http2Stream | undefined;
   #dataLeft = 0;
@@ -93,19 +90,18 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.#role = role;
     this.#events = options.events;
     this.#settings = options.settings;
-    this.#maxStored = options.maxStoredBytes ?? 0;
     this.#writer = new FrameWriter();
     this.#sending = new SendFlow(this.#writer);
     this.#flood = new FloodGuard(options.now ?? (() => performance.now()), options.settings.maxConcurrentStreams);
     this.#decoder = new HpackDecoder(options.settings.maxHeaderListBytes);
-    this.#receiveWindow = new ReceiveWindow(options.connectionWindow, DEFAULT_WINDOW);
     this.#parser = new FrameParser(this, {
       maxFrameBytes: options.settings.maxFrameBytes,
       maxHeaderBlockBytes: options.maxHeaderBlockBytes,
       preface: role.name === "server",
     });
     this.#writer.begin(role.name, options.settings);
-    this.#credit(0);
+    const { connectionWindow, maxStoredBytes = 0 } = options;
+    this.#receiving = new ReceiveFlow(this.#writer, connectionWindow, maxStoredBytes, () => this.#announce());
   }
 
   /** Takes what came from the other end. */
@@ -146,6 +142,7 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.closed = true;
     this.#parser.stop();
     this.#sending.clear();
+    this.#receiving.stop();
     const code = error instanceof Http2Error ? error.code : errorCode.cancel;
     const reason = error?.message ?? "the connection was closed";
     const unsent = this.#role.name === "client" && !(error instanceof Http2Error) ? this.#flushedStream : MAX_STREAM_ID;
@@ -200,14 +197,7 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
   }
 
   creditStream(stream: Http2Stream, bytes: number): void {
-    const stored = Math.min(bytes, stream.stored);
-    stream.stored -= stored;
-    this.#stored -= stored;
-    stream.unconsumed -= bytes - stored;
-    this.#credit(bytes - stored);
-    if (stream.remoteEnded) return;
-    const credit = stream.credit(bytes);
-    if (credit > 0) this.#update(stream.id, credit);
+    this.#receiving.creditStream(stream, bytes);
   }
 
   /** The message is malformed (8.1.1), or breaks another rule: its stream ends, the connection goes on. */
@@ -235,7 +225,7 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
   }
 
   onDataFrame(streamId: number, length: number): void {
-    if (!this.#receiveWindow.receive(length)) {
+    if (!this.#receiving.receive(length)) {
       throw new Http2Error(errorCode.flowControlError, "DATA beyond the connection's window (RFC 9113, 6.9.1)");
     }
     const stream = this.streams.get(streamId);
@@ -259,20 +249,20 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     const overhead = last ? this.#dataLeft : 0;
     const stream = this.#dataStream;
     if (stream === undefined || stream.closed) {
-      this.#credit(length + overhead);
+      this.#receiving.credit(length + overhead);
       return;
     }
     if (length > 0) this.#flood.progress();
     else if (!endStream) this.#flood.idleFrame();
     stream.unconsumed += length + overhead;
-    if (overhead > 0) this.creditStream(stream, overhead);
+    if (overhead > 0) this.#receiving.creditStream(stream, overhead);
     if (stream.breaksLength(length, endStream)) {
       this.refuse(stream, errorCode.protocolError, "a body of another length than announced (RFC 9113, 8.1.1)");
       return;
     }
     if (endStream) stream.remoteEnded = true;
     if (length > 0 || endStream) stream.handler.onData(bytes, start, end, endStream);
-    if (stream.unconsumed > 0) this.#store(stream);
+    if (stream.unconsumed > 0) this.#receiving.store(stream);
     if (endStream) this.endRemote(stream);
   }
 
@@ -395,10 +385,7 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.streams.delete(stream.id);
     this.#sending.forget(stream);
     stream.closed = true;
-    this.#stored -= stream.stored;
-    stream.stored = 0;
-    this.#credit(stream.unconsumed);
-    stream.unconsumed = 0;
+    this.#receiving.forget(stream);
     if (this.streams.size === 0 && !this.closed) this.#events.onIdle();
   }
 
@@ -411,26 +398,6 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
   /** Begun by the other end, and not answered. */
   #givenUp(stream: Http2Stream): void {
     if (this.#role.name === "server" && !stream.localEnded) this.#flood.givenUp();
-  }
-
-  /** What a handler keeps holds its own stream back, and within the store's bounds no other. */
-  #store(stream: Http2Stream): void {
-    const bytes = stream.unconsumed;
-    if (this.#stored + bytes > this.#maxStored) return;
-    stream.unconsumed = 0;
-    stream.stored += bytes;
-    this.#stored += bytes;
-    this.#credit(bytes);
-  }
-
-  #credit(bytes: number): void {
-    const credit = this.#receiveWindow.consume(bytes);
-    if (credit > 0 && !this.closed) this.#update(0, credit);
-  }
-
-  #update(streamId: number, credit: number): void {
-    this.#writer.windowUpdate(streamId, credit);
-    this.#announce();
   }
 
   #announce(): void {
