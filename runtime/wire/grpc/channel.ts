@@ -22,7 +22,12 @@ export interface ChannelOptions {
   /** A connection without streams is closed after it, milliseconds. */
   readonly idleMs: number;
   /** After a failed try nobody is called for so long, growing from the first to the second, milliseconds. */
-  readonly retry: { readonly firstMs: number; readonly capMs: number };
+  readonly retry: {
+    readonly firstMs: number;
+    readonly capMs: number;
+    /** What is added to a pause at random, as a share of it. Absent: a pause is between half and all of it. */
+    readonly jitter?: number;
+  };
   /** It was retired, and its last connection has ended. */
   readonly onRetired?: () => void;
 }
@@ -127,9 +132,10 @@ export class GrpcChannel {
       return;
     }
     if (connection.connected && this.#waiting.size === 0) return;
-    const { firstMs, capMs } = this.#options.retry;
+    const { firstMs, capMs, jitter } = this.#options.retry;
     const pause = Math.min(capMs, firstMs * 2 ** Math.min(this.#failures++, 30));
-    this.#retryAt = performance.now() + pause * (0.5 + Math.random() / 2);
+    const share = jitter === undefined ? 0.5 + Math.random() / 2 : 1 + Math.random() * jitter;
+    this.#retryAt = performance.now() + pause * share;
     this.#lastError = error;
     for (const call of [...this.#waiting]) call.fail({ code: grpcCode.unavailable, message: error.message });
   }

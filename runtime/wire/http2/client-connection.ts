@@ -1,9 +1,11 @@
 /** The client's role on an HTTP/2 connection (RFC 9113): opens streams, takes responses. */
 import type { HeaderField } from "../hpack/field.ts";
-import { type ConnectionOptions, Http2Connection, type Role } from "./connection.ts";
-import { announcedLength, areTrailers, responseStatus } from "./message-rules.ts";
+import { type ConnectionOptions, Http2Connection } from "./connection.ts";
+import { announcedLength, responseStatus } from "./message-rules.ts";
 import { errorCode, MAX_STREAM_ID } from "./protocol.ts";
+import type { Role } from "./role.ts";
 import type { Http2Stream, StreamHandler } from "./stream.ts";
+import { takeTrailers } from "./trailers.ts";
 
 /** Statuses whose responses have no body, whatever their length says (RFC 9110, 6.4.1). */
 const WITHOUT_BODY = new Set([204, 304]);
@@ -79,7 +81,7 @@ export class ClientConnection implements Role {
     const connection = this.#connection;
     if (!complete) {
       connection.refuse(stream, errorCode.enhanceYourCalm, "header fields beyond our SETTINGS_MAX_HEADER_LIST_SIZE");
-    } else if (stream.headReceived) this.#trailers(stream, fields, endStream);
+    } else if (stream.headReceived) takeTrailers(connection, stream, fields, endStream);
     else this.#head(stream, fields, endStream);
   }
 
@@ -103,19 +105,6 @@ export class ClientConnection implements Role {
     if (endStream) stream.remoteEnded = true;
     stream.handler.onHeaders(fields, endStream);
     if (endStream) connection.endRemote(stream);
-  }
-
-  #trailers(stream: Http2Stream, fields: readonly HeaderField[], endStream: boolean): void {
-    const connection = this.#connection;
-    if (!endStream || !areTrailers(fields)) {
-      connection.refuse(stream, errorCode.protocolError, "malformed trailers (RFC 9113, 8.1)");
-    } else if (stream.breaksLength(0, true)) {
-      connection.refuse(stream, errorCode.protocolError, "a body of another length than announced (RFC 9113, 8.1.1)");
-    } else {
-      stream.remoteEnded = true;
-      stream.handler.onTrailers(fields);
-      connection.endRemote(stream);
-    }
   }
 }
 

@@ -13,6 +13,7 @@ import { FrameWriter } from "./frame-writer.ts";
 import { errorCode, errorName, Http2Error, MAX_STREAM_ID } from "./protocol.ts";
 import { ReceiveFlow } from "./receive-flow.ts";
 import { RecentResets } from "./recent-resets.ts";
+import type { Role } from "./role.ts";
 import { SendFlow } from "./send-flow.ts";
 import { applySettings, INITIAL_SETTINGS, type Settings } from "./settings.ts";
 import { Http2Stream, type StreamCarrier, type StreamHandler, type StreamReset } from "./stream.ts";
@@ -43,19 +44,6 @@ export interface ConnectionOptions {
   readonly maxHeaderBlockBytes: number;
   /** Milliseconds; default performance.now. */
   readonly now?: () => number;
-}
-
-/** What the two roles do each in its own way. */
-export interface Role {
-  readonly name: "client" | "server";
-  /** The last stream that the other end has opened and this one has taken: what GOAWAY names. */
-  readonly lastPeerStream: number;
-  /** Whether the stream was never opened, by either end. */
-  isIdle(streamId: number): boolean;
-  /** A header block on a stream that is not known: new, or closed. @throws Http2Error */
-  onUnknownStream(streamId: number, fields: readonly HeaderField[], endStream: boolean, complete: boolean): void;
-  /** Head or trailers of an open stream. @param complete false: over our limit, `fields` are cut */
-  onHeaders(stream: Http2Stream, fields: readonly HeaderField[], endStream: boolean, complete: boolean): void;
 }
 
 export class Http2Connection implements FrameHandler, StreamCarrier {

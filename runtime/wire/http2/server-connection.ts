@@ -1,10 +1,12 @@
 /** The server's role on an HTTP/2 connection (RFC 9113): takes requests, answers them. */
 import type { HeaderField } from "../hpack/field.ts";
 import { internField } from "../hpack/intern.ts";
-import { type ConnectionOptions, Http2Connection, type Role } from "./connection.ts";
-import { announcedLength, areRequest, areTrailers } from "./message-rules.ts";
+import { type ConnectionOptions, Http2Connection } from "./connection.ts";
+import { announcedLength, areRequest } from "./message-rules.ts";
 import { errorCode, MAX_STREAM_ID } from "./protocol.ts";
+import type { Role } from "./role.ts";
 import { type Http2Stream, type StreamHandler, UNHANDLED } from "./stream.ts";
+import { takeTrailers } from "./trailers.ts";
 
 export interface ServerConnectionOptions extends ConnectionOptions {
   /**
@@ -104,14 +106,6 @@ export class ServerConnection implements Role {
   onHeaders(stream: Http2Stream, fields: readonly HeaderField[], endStream: boolean, complete: boolean): void {
     const connection = this.#connection;
     if (!complete) connection.refuse(stream, errorCode.enhanceYourCalm, "trailers beyond our limit");
-    else if (!endStream || !areTrailers(fields)) {
-      connection.refuse(stream, errorCode.protocolError, "malformed trailers (RFC 9113, 8.1)");
-    } else if (stream.breaksLength(0, true)) {
-      connection.refuse(stream, errorCode.protocolError, "a body of another length than announced (RFC 9113, 8.1.1)");
-    } else {
-      stream.remoteEnded = true;
-      stream.handler.onTrailers(fields);
-      connection.endRemote(stream);
-    }
+    else takeTrailers(connection, stream, fields, endStream);
   }
 }
