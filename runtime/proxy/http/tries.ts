@@ -8,6 +8,8 @@ import type { RetryPolicy, RouteRule, StreamError } from "./route-rule.ts";
 import type { Choice, Destination, HttpService } from "./service.ts";
 import { type Due, Supervision, TIMEOUT_ERRORS } from "./supervision.ts";
 
+/** What a request may have sent and still be sent elsewhere, bytes, unless its route keeps less (reference 9.4). */
+export const MAX_KEPT_BYTES = 65_536;
 /** Connections that had room when they were asked for, and then had none. */
 const MAX_FULL = 3;
 

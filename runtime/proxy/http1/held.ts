@@ -1,7 +1,7 @@
 /** A copy of what a request has sent so far, for as long as it may have to be sent again. */
 
-/** As Linkerd's: larger requests are sent once (reference 9.4). What waits for its first connection may be larger. */
-const MAX_BYTES = 65_536;
+import { MAX_KEPT_BYTES } from "../http/tries.ts";
+
 /** Buffers up to this size stay with their connection. */
 const KEPT_BYTES = 4_096;
 const FIRST_BYTES = 512;
@@ -13,10 +13,10 @@ export class Held {
   length = 0;
   /** Whether `bytes[0, length)` is all that was sent. */
   complete = false;
-  #most = MAX_BYTES;
+  #most = MAX_KEPT_BYTES;
 
   /** Begins with `bytes[from, to)`. @param most so many are kept; more are not, and nothing then */
-  start(bytes: Buffer, from: number, to: number, most = MAX_BYTES): void {
+  start(bytes: Buffer, from: number, to: number, most = MAX_KEPT_BYTES): void {
     this.length = 0;
     this.#most = most;
     this.complete = true;

@@ -11,7 +11,7 @@ import { ExchangeRecord } from "../http/exchange-record.ts";
 import { Refusal } from "../http/failure.ts";
 import type { StreamError } from "../http/route-rule.ts";
 import type { Destination, HttpService } from "../http/service.ts";
-import { Tries } from "../http/tries.ts";
+import { MAX_KEPT_BYTES, Tries } from "../http/tries.ts";
 import { editFields } from "./edit-fields.ts";
 import { CUT, GRPC_STATUS, grpcStatusOf, kindsOf, NOT_DELIVERED, ORIG_PROTO, without } from "./field-kinds.ts";
 import { Half } from "./half.ts";
@@ -19,9 +19,6 @@ import { refusalFields } from "./refusal-fields.ts";
 import { Http2RequestView, headerList } from "./request-view.ts";
 import { type ResponseSink, ServerLeg } from "./server-leg.ts";
 import type { Http2Client, Http2Upstreams, UpstreamStream } from "./upstreams.ts";
-
-/** What a request may have sent and still be sent elsewhere (reference 9.4). */
-const MAX_KEPT_BYTES = 65_536;
 
 const view = new Http2RequestView();
 
