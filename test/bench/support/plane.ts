@@ -38,6 +38,8 @@ export interface PlaneScript {
   readonly inboundPorts: readonly number[];
   /** Names to issue leaves for, for peers that ask nobody. */
   readonly leaves: readonly string[];
+  /** Of the proxies' own leaves. Default a day. */
+  readonly leafLifeMs?: number;
 }
 
 export interface PlaneStarted {
@@ -50,7 +52,10 @@ export interface PlaneStarted {
 
 const script = JSON.parse(process.argv[2] ?? "") as PlaneScript;
 const authority = createTestAuthority("bench");
-const plane = new ControlPlane({ authority });
+const plane = new ControlPlane({
+  authority,
+  ...(script.leafLifeMs === undefined ? {} : { leafLifeMs: script.leafLifeMs }),
+});
 
 for (const { address, name, opaque, endpoint } of script.services) {
   const path = `${name}.bench.svc.cluster.local:80`;
