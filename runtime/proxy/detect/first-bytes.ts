@@ -32,8 +32,9 @@ export class FirstBytes implements StreamOwner {
       start = 0;
       end = buffer.length;
     }
+    const gathered = this.#bytes.length > 0;
     if (this.#decide(buffer, start, end, "data")) clearTimeout(this.#timer);
-    else this.#bytes = Buffer.from(buffer.subarray(start, end));
+    else this.#bytes = gathered ? buffer : Buffer.from(buffer.subarray(start, end));
   }
 
   #settle(occasion: Occasion): void {

@@ -176,6 +176,7 @@ export class InboundConnection implements Connection {
     const { server } = goal;
     const wanted = server.protocol === "detect" ? undefined : server.protocol;
     const protocol = wanted ?? this.#detect(server, bytes, start, end, occasion);
+    if (protocol === "undecided") return false;
     if (protocol === "http1") serveApplication(arrival, "http1", goal, read);
     else if (protocol === "http2" || protocol === "grpc") serveApplication(arrival, "http2", goal, read);
     else {
@@ -185,8 +186,15 @@ export class InboundConnection implements Connection {
     return true;
   }
 
-  #detect(server: InboundServer, bytes: Buffer, start: number, end: number, occasion: Occasion): Protocol {
+  #detect(
+    server: InboundServer,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    occasion: Occasion,
+  ): Protocol | "undecided" {
     const found = occasion === "data" ? detectProtocol(bytes, start, end) : "opaque";
+    if (found === "undecided") return found;
     const result = occasion === "silence" ? "read_timeout" : DETECT_RESULTS[found];
     this.#side.seriesOf(server).detected(result, performance.now() - this.#began);
     return found;

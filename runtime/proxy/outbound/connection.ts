@@ -101,6 +101,7 @@ export class OutboundConnection implements Connection {
           }
         }
         const found = occasion === "data" && protocol === "detect" ? detectProtocol(bytes, start, end) : "opaque";
+        if (found === "undecided") return false;
         detected(occasion === "silence" ? "read_timeout" : DETECT_RESULTS[found]);
         if (found === "opaque") {
           this.#forward(stream, original, target, Buffer.from(bytes.subarray(start, end)), occasion === "end");

@@ -65,7 +65,7 @@ export class InboundWorld {
 
   /** @param options `gatewaySuffixes`: where it is a gateway to, by discovery of the scripted control plane */
   async start(
-    options: Partial<Pick<InboundOptions, "maxInFlight">> & {
+    options: Partial<Pick<InboundOptions, "maxInFlight" | "headTimeoutMs">> & {
       identity?: "absent";
       gatewaySuffixes?: readonly string[];
     } = {},
@@ -213,8 +213,16 @@ export class InboundWorld {
     await until(`policy ${name}`, inForce);
   }
 
-  /** @param port undefined: the proxy's own. @param identity of the client; undefined: plain text */
-  async connect(port: number | undefined, identity?: string, alpn?: string): Promise<Socket> {
+  /**
+   * @param port undefined: the proxy's own. @param identity of the client; undefined: plain text
+   * @param under what TLS is spoken through, instead of the connection itself
+   */
+  async connect(
+    port: number | undefined,
+    identity?: string,
+    alpn?: string,
+    under?: (connection: Socket) => Duplex,
+  ): Promise<Socket> {
     this.#original = port === undefined ? undefined : { ip: "127.0.0.1", port };
     const { ip: host, port: proxyPort } = this.#inbound;
     const { authority } = this.plane;
@@ -232,8 +240,7 @@ export class InboundWorld {
         ca: authority.anchorsPem,
       });
       socket = connectTls({
-        host,
-        port: proxyPort,
+        ...(under === undefined ? { host, port: proxyPort } : { socket: under(connectTcp({ host, port: proxyPort })) }),
         secureContext,
         servername: PROXY_IDENTITY,
         ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { readClientHello } from "../../../../runtime/proxy/detect/client-hello.ts";
+import { detectProtocol } from "../../../../runtime/proxy/detect/protocol.ts";
 import { decodeTransportHeader, encodeTransportHeader } from "../../../../runtime/proxy/tls/transport-header.ts";
 
 /** A ClientHello by hand (RFC 8446, 4.1.2) with server_name (RFC 6066, 3) and ALPN (RFC 7301, 3.1), in one record. */
@@ -77,6 +78,34 @@ describe("any split gives the same result", () => {
         (bytes) => assert.deepEqual(byteByByte(bytes, decodeTransportHeader), decodeTransportHeader(bytes)),
       ),
       { numRuns: 1_000 },
+    );
+  });
+
+  test("what HTTP begins with, whole or damaged, and what follows it", () => {
+    const line = fc
+      .tuple(
+        fc.constantFrom("GET", "M-SEARCH", "PRI", "EHLO", "CONNECT"),
+        fc.constantFrom("/", "*", "http://a/b?c", `/${"x".repeat(9_000)}`),
+        fc.constantFrom("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "SPDY/3"),
+      )
+      .map((parts) => Buffer.from(`${parts.join(" ")}\r\n\r\nSM\r\n\r\n`));
+    const detect = (bytes: Buffer): string => {
+      const found = detectProtocol(bytes, 0, bytes.length);
+      return found === "undecided" ? "incomplete" : found;
+    };
+    fc.assert(
+      fc.property(line.chain(damaged), fc.nat(40), (whole, length) => {
+        const bytes = whole.length > 1_000 ? whole : whole.subarray(0, Math.max(length, 20));
+        assert.equal(byteByByte(bytes, detect), detect(bytes));
+      }),
+      { numRuns: 300 },
+    );
+    fc.assert(
+      fc.property(fc.stringMatching(/^[A-Z -]{0,8}[ -~]{0,20}$/), (text) => {
+        const bytes = Buffer.from(text);
+        assert.equal(byteByByte(bytes, detect), detect(bytes));
+      }),
+      { numRuns: 2_000 },
     );
   });
 
