@@ -95,7 +95,8 @@ function connect(
       handle.close();
       reject(new ConnectError(address, code));
     };
-    const timer = setTimeout(() => fail("ETIMEDOUT"), timeoutMs);
+    // Timers come before what the sockets have to tell: a loop that was busy for as long may find the connection there.
+    const timer = setTimeout(() => setImmediate(fail, "ETIMEDOUT"), timeoutMs);
     request.oncomplete = (status) => {
       if (status < 0) return fail(getSystemErrorName(status));
       if (settled) return;

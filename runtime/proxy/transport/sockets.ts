@@ -80,7 +80,11 @@ function connect(
       socket.destroy();
       reject(new ConnectError(address, code));
     };
-    const timer = setTimeout(() => fail("ETIMEDOUT"), timeoutMs);
+    const late = (): void => {
+      if (socket.connecting) fail("ETIMEDOUT");
+    };
+    // Timers come before what the sockets have to tell: a loop that was busy for as long may find the connection there.
+    const timer = setTimeout(() => setImmediate(late), timeoutMs);
     const onError = (error: NodeJS.ErrnoException): void => fail(error.code ?? "EPROTO");
     socket.once("error", onError);
     socket.once("connect", () => {

@@ -160,6 +160,15 @@ for (const transport of TRANSPORTS) {
       );
     });
 
+    test("a connection that came about while the loop was busy is no time-out", async () => {
+      const { address, accept } = await listen(transport);
+      const connected = transport.connect(address, 30, nobody);
+      const until = performance.now() + 100;
+      while (performance.now() < until);
+      (await connected).close();
+      (await accept()).open(nobody).close();
+    });
+
     test("an address that is taken is refused with its name", async () => {
       const { address } = await listen(transport);
       await assert.rejects(
