@@ -83,6 +83,22 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
     assert.match(await pair.atClient(`nghttp -v http://${SERVICE}:${NGHTTPD}/small`), /x-trailer: at the end/);
   });
 
+  test("Node as a client: a GOAWAY that overtakes the heads of its own requests costs none of them", async () => {
+    const script = `
+      const session = require("node:http2").connect("http://${SERVICE}:${NGINX}");
+      session.once("connect", () => {
+        for (let at = 0; at < 3; at++) {
+          const stream = session.request({ ":path": "/small" });
+          let text = "";
+          stream.on("data", (chunk) => { text += chunk; });
+          stream.on("close", () => console.log(stream.rstCode + " " + text.trim()));
+        }
+        session.close();
+      });`;
+    const said = await pair.client.pod.run(process.execPath, ["-e", script]);
+    assert.equal(said, "0 small\n".repeat(3));
+  });
+
   test("nghttpx as a client: HTTP/1.1 and HTTP/2 in, HTTP/2 through the mesh", async () => {
     const front = `http://127.0.0.1:${FRONT}`;
     assert.equal(

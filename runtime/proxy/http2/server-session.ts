@@ -11,7 +11,7 @@ import { keepAlive, type Living, letGo } from "./keep-alive.ts";
 import { CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STORED_BYTES, MAX_STREAMS } from "./limits.ts";
 import { StreamExchange } from "./stream-exchange.ts";
 
-/** How long the answer to a sign of life may take before the connection's end is told without it. */
+/** How long the answer to a sign of life may take before the connection's end is told without it, and requests to come behind their client's GOAWAY. */
 const GOODBYE_MS = 1_000;
 
 export class ServerSession implements StreamOwner, Flushable, Living {
@@ -119,6 +119,7 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   drain(_lastMayCome?: boolean): void {
     if (this.#leaving !== "no" || this.#http2.closed) return;
     this.#leaving = "announced";
+    clearTimeout(this.#goodbye);
     this.#http2.announceGoAway("the proxy ends");
     this.ping();
     this.#goodbye = setTimeout(() => this.#leave(), GOODBYE_MS);
@@ -132,8 +133,14 @@ export class ServerSession implements StreamOwner, Flushable, Living {
     if (this.#http2.openStreams === 0) this.#onIdle();
   }
 
+  /** That speaks of our streams, and of its own says nothing (6.8): nghttp2's GOAWAY overtakes the heads that wait. The client closes when it has its answers. */
   #onPeerLeaves(): void {
-    if (this.#leaving === "no") this.#leaving = "final";
+    if (this.#leaving === "no") this.#goodbye ??= setTimeout(() => this.#onPeerGone(), GOODBYE_MS);
+    else if (this.#http2.openStreams === 0) this.#onIdle();
+  }
+
+  #onPeerGone(): void {
+    this.#leaving = "final";
     if (this.#http2.openStreams === 0) this.#onIdle();
   }
 

@@ -123,3 +123,25 @@ test("a server that says nothing any more: its requests are told, and its connec
     mock.timers.reset();
   }
 });
+
+test("a client that says GOAWAY may still ask; where it does not, its connection ends", async () => {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  try {
+    const [near, far] = pipe(MOST);
+    const session = new ServerSession(near, service);
+    const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, ...new Array<number>(8).fill(0)]);
+    const bytes = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), settings, goAway, goAway]);
+    far.write(bytes, 0, bytes.length);
+    far.pump(MOST);
+    await turn();
+    mock.timers.tick(900);
+    assert.equal(near.ended || near.closed, false);
+    mock.timers.tick(200);
+    await turn();
+    assert.equal(near.ended || near.closed, true);
+    session.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
