@@ -6,11 +6,13 @@ import { after, before, describe, test } from "node:test";
 import { noise, Pair, SERVICE, sha256 } from "./support/pair.ts";
 
 const NGINX = 8081;
+/** Ends each connection after 20 requests, as nginx does after 1,000. */
+const BRIEF = 8084;
 const NGHTTPD = 8082;
 const FRONT = 8091;
 
 describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
-  const pair = new Pair({ [NGINX]: "detect", [NGHTTPD]: "detect" });
+  const pair = new Pair({ [NGINX]: "detect", [BRIEF]: "detect", [NGHTTPD]: "detect" });
   const file = (name: string): string => join(pair.folder, name);
   const large = noise(8_000_000, "large");
   const curl = (options: string): Promise<string> =>
@@ -30,7 +32,8 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
       `daemon off; master_process off; user root; pid ${file("server.pid")}; error_log ${file("server.log")};
       events { worker_connections 512; }
       http { access_log off; default_type text/plain; ${paths.join(" ")}
-        server { listen ${NGINX} http2; root ${file("www")}; client_max_body_size 0; location /up/ { dav_methods PUT; } } }`,
+        server { listen ${NGINX} http2; root ${file("www")}; client_max_body_size 0; location /up/ { dav_methods PUT; } }
+        server { listen ${BRIEF} http2; root ${file("www")}; keepalive_requests 20; } }`,
     );
     await pair.serve(NGINX, "nginx", ["-c", file("server.conf")]);
     await pair.serve(NGHTTPD, "nghttpd", [
@@ -73,6 +76,12 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
       assert.match(bodies, /\(320000000\) data/);
     });
   }
+
+  test("nginx that ends connections by GOAWAY while requests are on their way: none is lost, none waits", async () => {
+    const said = await pair.atClient(`h2load -n 6000 -c 4 -m 80 http://${SERVICE}:${BRIEF}/small 2>&1`);
+    assert.match(said, /6000 succeeded, 0 failed, 0 errored, 0 timeout/);
+    assert.match(said, /status codes: 6000 2xx/);
+  });
 
   test("curl uploads to nginx", async () => {
     assert.equal(await curl(`-w '%{http_code}' -T ${file("large")} http://${SERVICE}:${NGINX}/up/one`), "201");

@@ -10,6 +10,8 @@ import { type Due, Supervision, TIMEOUT_ERRORS } from "./supervision.ts";
 
 /** What a request may have sent and still be sent elsewhere, bytes, unless its route keeps less (reference 9.4). */
 export const MAX_KEPT_BYTES = 65_536;
+/** Connections of one server that ended without having looked at the request, until another server is asked. */
+const MAX_UNPROCESSED = 3;
 /** Connections that had room when they were asked for, and then had none. */
 const MAX_FULL = 3;
 
@@ -28,6 +30,9 @@ export abstract class Tries<C, R extends ExchangeRecord> {
   protected supervision: Supervision | undefined;
   /** Of the try under way. */
   protected grpcStatus: number | undefined;
+  /** How often a server has refused the exchange of that number unseen. */
+  #unprocessed = 0;
+  #unprocessedOf = 0;
 
   constructor(service: HttpService, record: R) {
     this.service = service;
@@ -129,6 +134,24 @@ export abstract class Tries<C, R extends ExchangeRecord> {
     this.leave(CANCEL);
     this.record.number++;
     this.supervision?.backOff(retry);
+  }
+
+  /**
+   * The server lives, and has not looked at the request (RFC 9113, 6.8 and 8.7): it goes on another connection of the same server. That
+   * a server ends connections, as nginx does after a thousand requests, is no reason to leave it alone for a while.
+   */
+  protected sendAgain(): void {
+    const { record } = this;
+    if (this.#unprocessedOf !== record.number) this.#unprocessed = 0;
+    this.#unprocessedOf = record.number;
+    if (++this.#unprocessed > MAX_UNPROCESSED) {
+      this.sendElsewhere();
+      return;
+    }
+    const destination = record.destination as Destination;
+    record.count(0, true, "REFUSED");
+    this.leave(CANCEL);
+    this.startObtaining(destination);
   }
 
   /** Nothing of the request reached an application: another endpoint may take it. */

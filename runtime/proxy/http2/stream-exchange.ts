@@ -291,7 +291,8 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
       return;
     }
     if (this.#status === 0 && reset.unprocessed && this.resendable) {
-      this.sendElsewhere();
+      if (reset.lost) this.sendElsewhere();
+      else this.sendAgain();
       return;
     }
     const error: StreamError = reset.lost ? "IO" : reset.code === errorCode.refusedStream ? "REFUSED" : "RESET";
