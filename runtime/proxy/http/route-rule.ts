@@ -20,11 +20,9 @@ export interface HeadEdits {
 export interface Timeouts {
   /** From the request's head to the response's end, tries included. */
   readonly requestMs?: number;
-  /** From the request's end, of one try, to the response's head. */
-  readonly responseHeadersMs?: number;
-  /** From the request's end to the response's end. */
+  /** From the request's end, or the response's head where that comes sooner, to the response's end: of one try. */
   readonly responseMs?: number;
-  /** Without a byte in either direction. */
+  /** Without a byte in either direction, whatever is waited for. */
   readonly idleMs?: number;
   /** The client's connection ends with the answer: a ServiceProfile's time-out (reference 5.9). */
   readonly closes?: boolean;
@@ -36,7 +34,7 @@ export interface RetryPolicy {
   readonly maxRetries: number;
   /** Larger bodies are not kept, and their request is not sent again. At most 65,536. */
   readonly maxRequestBytes: number;
-  /** One try; from its head sent to its response's head. */
+  /** From the request's end to the response's head, of the first try and of all but the last retry. */
   readonly perTryMs?: number;
   /** Milliseconds before retry `attempt` (from 1), jitter included. */
   backoffMs(attempt: number): number;

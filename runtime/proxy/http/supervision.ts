@@ -26,7 +26,11 @@ export class Supervision {
   readonly #at: Record<Due, number> = { retry: NEVER, try: NEVER, request: NEVER, response: NEVER, idle: NEVER };
   /** Further ones than the first. */
   #tries = 0;
+  /** A try is under way: its head was sent. */
+  #sent = false;
   #requestDone = false;
+  /** The head of the answer that counts is here. */
+  #answered = false;
 
   constructor(onDue: (due: Due) => void) {
     this.#onDue = onDue;
@@ -37,7 +41,9 @@ export class Supervision {
     this.end();
     this.#rule = rule;
     this.#tries = 0;
+    this.#sent = false;
     this.#requestDone = false;
+    this.#answered = false;
     const { requestMs = NEVER, idleMs = NEVER } = rule.timeouts ?? {};
     this.#at.request = now + requestMs;
     this.#at.idle = now + idleMs;
@@ -47,22 +53,36 @@ export class Supervision {
 
   /** A try's head was sent. */
   sent(now: number): void {
-    this.#at.try = now + (this.#rule?.retry?.perTryMs ?? NEVER);
-    if (this.#requestDone) this.requestDone(now);
-    else this.#arm();
+    this.#sent = true;
+    if (this.#requestDone) this.#awaitAnswer(now);
   }
 
+  /** All of the request is here. */
   requestDone(now: number): void {
     this.#requestDone = true;
-    const { responseHeadersMs = NEVER, responseMs = NEVER } = this.#rule?.timeouts ?? {};
-    this.#at.try = Math.min(this.#at.try, now + responseHeadersMs);
-    if (this.#at.response === NEVER) this.#at.response = now + responseMs;
+    if (this.#sent && !this.#answered) this.#awaitAnswer(now);
+  }
+
+  /** From now on it is the server's time. */
+  #awaitAnswer(now: number): void {
+    const { retry, timeouts } = this.#rule ?? {};
+    // The last of several tries may take what time is left: nothing would be done instead.
+    const last = this.#tries > 0 && this.#tries === retry?.maxRetries;
+    this.#at.try = last ? NEVER : now + (retry?.perTryMs ?? NEVER);
+    this.#at.response = now + (timeouts?.responseMs ?? NEVER);
     this.#arm();
   }
 
   /** The head of the answer that counts is here. */
   answered(): void {
+    this.#answered = true;
     this.#at.try = NEVER;
+    this.moved();
+    const responseMs = this.#rule?.timeouts?.responseMs;
+    if (responseMs === undefined || this.#at.response !== NEVER) return;
+    // It overtook the end of its request.
+    this.#at.response = performance.now() + responseMs;
+    this.#arm();
   }
 
   /** The client has a whole answer. */
@@ -97,7 +117,9 @@ export class Supervision {
 
   /** Waits before the next try, which `retry` is due for then. */
   backOff(retry: RetryPolicy): void {
+    this.#sent = false;
     this.#at.try = NEVER;
+    this.#at.response = NEVER;
     this.#at.retry = performance.now() + retry.backoffMs(this.#tries);
     this.#arm();
   }

@@ -3,8 +3,16 @@ import { HeaderField, LITERAL } from "../../wire/hpack/field.ts";
 import { internField } from "../../wire/hpack/intern.ts";
 import { type Audience, grpcCode, printable, type Refusal } from "../http/failure.ts";
 
+function literal(name: string, value: string): HeaderField {
+  return new HeaderField(name, value, LITERAL);
+}
+
+/** Of a call that was not in time, when its answer has begun: DEADLINE_EXCEEDED. */
+export function deadlineTrailers(): HeaderField[] {
+  return [internField("grpc-status", "4"), literal("grpc-message", encodeURIComponent("time-out of the route"))];
+}
+
 export function refusalFields(refusal: Refusal, audience: Audience, grpc: boolean): HeaderField[] {
-  const literal = (name: string, value: string): HeaderField => new HeaderField(name, value, LITERAL);
   const fields = grpc
     ? [
         internField(":status", "200"),

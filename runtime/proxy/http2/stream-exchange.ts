@@ -15,7 +15,7 @@ import { MAX_KEPT_BYTES, Tries } from "../http/tries.ts";
 import { editFields } from "./edit-fields.ts";
 import { CUT, GRPC_STATUS, grpcStatusOf, kindsOf, NOT_DELIVERED, ORIG_PROTO, without } from "./field-kinds.ts";
 import { Half } from "./half.ts";
-import { refusalFields } from "./refusal-fields.ts";
+import { deadlineTrailers, refusalFields } from "./refusal-fields.ts";
 import { Http2RequestView, headerList } from "./request-view.ts";
 import { type ResponseSink, ServerLeg } from "./server-leg.ts";
 import type { Http2Client, Http2Upstreams, UpstreamStream } from "./upstreams.ts";
@@ -113,8 +113,17 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   }
 
   protected breakOff(error: StreamError): void {
-    this.#client.reset(errorCode.cancel);
+    if (this.record.grpc && error.endsWith("_TIMEOUT")) this.#endCall();
+    else this.#client.reset(errorCode.cancel);
     this.#finish(error);
+  }
+
+  /** A call whose answer has begun ends in trailers when its time is up, as Linkerd has it: gRPC's clients look for a status. */
+  #endCall(): void {
+    this.#response?.detach();
+    this.#client.sendHeaders(deadlineTrailers(), true);
+    this.#over = true;
+    if (!this.record.requestDone) this.#client.reset(errorCode.noError);
   }
 
   protected leave(code: number): void {

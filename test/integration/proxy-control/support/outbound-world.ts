@@ -71,6 +71,8 @@ export interface Reply {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
+  /** Of HTTP/2. */
+  readonly trailers: IncomingHttpHeaders;
   /** The answer came to its end, and was not broken off. */
   readonly whole: boolean;
   /** Milliseconds until it was over. */
@@ -173,6 +175,17 @@ export class OutboundWorld {
     return { endpoints, bodies };
   }
 
+  /** A server of HTTP/2 that answers to a request's head with a head of its own, and says no more: the endpoint of the Service `name`. */
+  async serveEarly(name: string): Promise<void> {
+    const server = createHttp2Server();
+    server.on("stream", (stream) => {
+      stream.on("error", () => undefined);
+      stream.respond({ ":status": 200 });
+    });
+    const endpoint = { ip: "127.0.0.1", port: await this.listen(server as unknown as Server) };
+    this.plane.destination(pathOf(name)).first = [add([endpoint])];
+  }
+
   /** A server of bytes that says who it is and then what it hears: the endpoint of the Service `name` at `port`, where it has one. */
   async serveBytes(greeting: string, name?: string, port = 80): Promise<EndpointSpec> {
     const server = createTcpServer((socket) => {
@@ -210,7 +223,8 @@ export class OutboundWorld {
     return new Promise((resolve) => {
       let reply = { status: 0, headers: {} as IncomingHttpHeaders };
       let text = "";
-      const over = (whole: boolean): void => resolve({ ...reply, body: text, whole, took: performance.now() - began });
+      const over = (whole: boolean): void =>
+        resolve({ ...reply, trailers: {}, body: text, whole, took: performance.now() - began });
       const options = { host: "127.0.0.1", port: this.#port, path, method, agent: this.#agent };
       const request = sendHttp1({ ...options, headers: { host: "web", ...headers } }, (response) => {
         reply = { status: response.statusCode ?? 0, headers: response.headers };
@@ -246,6 +260,10 @@ export class OutboundWorld {
       let reply = { status: 0, headers: {} as IncomingHttpHeaders };
       let text = "";
       let ended = false;
+      let trailers: IncomingHttpHeaders = {};
+      stream.on("trailers", (fields) => {
+        trailers = fields;
+      });
       stream.on("response", (fields) => {
         reply = { status: Number(fields[":status"]), headers: fields };
       });
@@ -257,7 +275,9 @@ export class OutboundWorld {
         if (unended) stream.close();
       });
       stream.on("error", () => undefined);
-      stream.on("close", () => resolve({ ...reply, body: text, whole: ended, took: performance.now() - began }));
+      stream.on("close", () =>
+        resolve({ ...reply, trailers, body: text, whole: ended, took: performance.now() - began }),
+      );
     });
   }
 
