@@ -3,9 +3,10 @@ import { statSync } from "node:fs";
 import type { AccessLog } from "./access-log/access-log.ts";
 import { type AdminServer, startAdmin } from "./admin/admin.ts";
 import type { ProxyConfig } from "./config/config.ts";
-import { ConfigError, type ControlAddress } from "./config/environment.ts";
+import { ConfigError, type ControlAddress, isLoopback } from "./config/environment.ts";
 import { observeCalls } from "./control/call-metrics.ts";
 import type { ControlClient } from "./control/client.ts";
+import { Resolvers } from "./control/dns-readings.ts";
 import { createGrpcClient, type TlsSource } from "./control/grpc-client.ts";
 import { Certifier } from "./identity/certifier.ts";
 import { identityReadings } from "./identity/readings.ts";
@@ -49,6 +50,7 @@ export class SidecarProxy {
   readonly #metrics: MetricsRegistry;
   readonly #trust: TrustBundleSource;
   readonly #identity: Certifier;
+  readonly #resolvers: Resolvers;
   readonly #closers: (() => void)[] = [];
   readonly #addon: NativeAddon | undefined;
   #admin: AdminServer | undefined;
@@ -76,6 +78,8 @@ export class SidecarProxy {
       },
     });
     this.#metrics.read(identityReadings(this.#identity, refreshes));
+    this.#resolvers = new Resolvers(config.dns);
+    this.#metrics.read(() => this.#resolvers.readings());
     this.#metrics.read(processReadings(PROXY_VERSION));
     this.#addon =
       config.originalDestinationAddon === undefined ? undefined : loadAddon(config.originalDestinationAddon);
@@ -107,7 +111,9 @@ export class SidecarProxy {
     const logger = log.logger("linkerd_proxy");
     logger.info(`Weft proxy ${PROXY_VERSION}, admin on ${admin.address.ip}:${admin.address.port}`);
     for (const [name, reason] of config.ignored) logger.debug(`${name} has no effect: ${reason}`);
-    const client = this.#client(config.identity.address, { context: () => this.#identity.bootstrapContext() });
+    const client = this.#client("identity", config.identity.address, {
+      context: () => this.#identity.bootstrapContext(),
+    });
     this.#identity.start(client);
     await this.#identity.ready;
     if (this.#ending !== undefined) return { admin: admin.address };
@@ -136,8 +142,8 @@ export class SidecarProxy {
   async #startDataPlane(): Promise<void> {
     const { config, log } = this.#options;
     const tls: TlsSource = this.#identity;
-    const policyClient = this.#client(config.policy.address, tls);
-    const destinationClient = this.#client(config.destination.address, tls);
+    const policyClient = this.#client("policy", config.policy.address, tls);
+    const destinationClient = this.#client("destination", config.destination.address, tls);
     const policies = new WatchedInboundPolicies({
       client: policyClient,
       workload: config.policy.workload,
@@ -187,6 +193,7 @@ export class SidecarProxy {
       poolIdleMs: config.outbound.poolIdleMs,
       maxIdlePerEndpoint: config.outbound.maxIdlePerEndpoint,
       backlog: config.outbound.backlog,
+      connectBackoff: config.outbound.connectBackoff,
       informationalHeaders: config.outbound.informationalHeaders,
       targets,
       log: (message) => outboundLog.info(message),
@@ -232,7 +239,7 @@ export class SidecarProxy {
     const { config, log } = this.#options;
     if (config.trace === undefined) return undefined;
     const { startTracing } = await import("./trace/start.ts");
-    const client = this.#client(config.trace.collector, tls);
+    const client = this.#client("trace_collector", config.trace.collector, tls);
     const tracing = startTracing({ client, resource: config.trace.resource, log: log.logger("linkerd_trace") });
     this.#metrics.read(() => tracing.readings());
     this.#closers.push(() => tracing.close());
@@ -254,9 +261,15 @@ export class SidecarProxy {
     this.#addresses = { ...this.#addresses, tap: listener.address };
   }
 
-  #client(address: ControlAddress, tls: TlsSource): ControlClient {
+  /** As Linkerd's, a client connects as the data plane does: on loopback as to the application, else as to endpoints. */
+  #client(name: string, address: ControlAddress, tls: TlsSource): ControlClient {
+    const { config } = this.#options;
+    const { connectTimeoutMs, connectBackoff } = isLoopback(address.host) ? config.inbound : config.outbound;
     const client = createGrpcClient({
       address,
+      resolver: this.#resolvers.of(name),
+      connectTimeoutMs,
+      connectBackoff,
       ...(address.serverName === undefined ? {} : { tls }),
       observer: observeCalls(this.#metrics, address),
     });

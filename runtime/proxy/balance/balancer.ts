@@ -3,14 +3,13 @@
  * the ready set for a while that doubles with each failure; one that the controller takes away gets no new work, and
  * what it is working on ends in peace.
  */
+import type { ConnectBackoff } from "../config/connect-backoff.ts";
 import type { BalancerParameters, Endpoint, EndpointSource } from "../outbound/target.ts";
 import { Breaker } from "./breaker.ts";
 import { PeakEwma } from "./peak-ewma.ts";
 import type { BalancerState, BalancerTelling } from "./telling.ts";
 
-const BACKOFF_MIN_MS = 100;
-const BACKOFF_MAX_MS = 60_000;
-const BACKOFF_JITTER = 0.1;
+const BACKOFF: ConnectBackoff = { minMs: 100, maxMs: 60_000, jitter: 0.1 };
 
 /** One endpoint as the balancer knows it. `data` is whatever the user of the balancer keeps for it: its connections. */
 export interface Candidate<T> {
@@ -44,6 +43,8 @@ export interface BalancerOptions<T> {
   readonly close: (data: T) => void;
   /** Where it tells of itself; absent: nowhere. */
   readonly tell?: (state: BalancerState) => BalancerTelling;
+  /** How long an endpoint that cannot be reached is left alone. Default: Linkerd's. */
+  readonly backoff?: ConnectBackoff | undefined;
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -145,9 +146,10 @@ export class Balancer<T> implements BalancerState {
     const entry = this.#entries.get(endpoint.address);
     // Many requests may fail together: it is one failure.
     if (entry?.endpoint !== endpoint || entry.brokenUntil > this.#now()) return;
-    const backoff = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** entry.failures);
+    const { minMs, maxMs, jitter } = this.#options.backoff ?? BACKOFF;
+    const backoff = Math.min(maxMs, minMs * 2 ** entry.failures);
     entry.failures++;
-    entry.brokenUntil = this.#now() + backoff * (1 + BACKOFF_JITTER * this.#random());
+    entry.brokenUntil = this.#now() + backoff * (1 + jitter * this.#random());
   }
 
   /** The endpoint could be reached. */

@@ -10,6 +10,7 @@ import type { Network } from "../policy/networks.ts";
 import type { ResourceTexts } from "../trace/resource.ts";
 import type { Liveness, SocketSettings } from "../transport/socket-settings.ts";
 import type { Address } from "../transport/stream.ts";
+import { type ConnectBackoff, readConnectBackoff } from "./connect-backoff.ts";
 import { ConfigError, type ControlAddress, Environment } from "./environment.ts";
 import { readWithoutEffect } from "./without-effect.ts";
 
@@ -42,6 +43,8 @@ export interface ProxyConfig {
     readonly workload: string;
   };
   readonly streams: StreamLimits;
+  /** Bounds of what DNS says of its answers' lives. */
+  readonly dns: { readonly minTtlMs?: number; readonly maxTtlMs?: number };
   readonly inbound: {
     readonly listen: Address;
     readonly defaultPolicy: DefaultInboundPolicy;
@@ -53,6 +56,8 @@ export interface ProxyConfig {
     readonly ips: readonly string[];
     readonly detectTimeoutMs: number;
     readonly connectTimeoutMs: number;
+    /** Absent: what tries to connect has pauses of its own. */
+    readonly connectBackoff?: ConnectBackoff;
     readonly poolIdleMs: number;
     readonly discoveryIdleMs: number;
     readonly maxIdlePerEndpoint: number;
@@ -67,6 +72,8 @@ export interface ProxyConfig {
     readonly listen: readonly Address[];
     readonly detectTimeoutMs: number;
     readonly connectTimeoutMs: number;
+    /** Absent: what tries to connect has pauses of its own. */
+    readonly connectBackoff?: ConnectBackoff;
     readonly poolIdleMs: number;
     readonly discoveryIdleMs: number;
     readonly maxIdlePerEndpoint: number;
@@ -138,6 +145,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
       workload: env.required(name("POLICY_WORKLOAD")),
     },
     streams: readStreamLimits(env, name),
+    dns: readDns(env, name),
     inbound: { listen: inboundListen, ...readInbound(env, name, admin.port, inboundListen.port) },
     outbound: readOutbound(env, name),
     admin,
@@ -221,6 +229,12 @@ function readStreamLimits(env: Environment, name: Name): StreamLimits {
   };
 }
 
+function readDns(env: Environment, name: Name): ProxyConfig["dns"] {
+  const minTtlMs = env.duration(name("DNS_MIN_TTL"));
+  const maxTtlMs = env.duration(name("DNS_MAX_TTL"));
+  return { ...(minTtlMs === undefined ? {} : { minTtlMs }), ...(maxTtlMs === undefined ? {} : { maxTtlMs }) };
+}
+
 function readInbound(
   env: Environment,
   name: Name,
@@ -241,6 +255,7 @@ function readInbound(
     .list(name("INBOUND_GATEWAY_SUFFIXES"))
     .map((suffix) => suffix.toLowerCase().replace(/^\.|\.$/g, ""))
     .filter((suffix) => suffix !== "");
+  const connectBackoff = readConnectBackoff(env, name("INBOUND_CONNECT"));
   // Its policy says who may come in.
   if (gatewaySuffixes.length > 0 && ownPort !== 0) ports.add(ownPort);
   return {
@@ -251,6 +266,7 @@ function readInbound(
     ips: env.ips(name("INBOUND_IPS")),
     detectTimeoutMs: env.duration(name("INBOUND_DETECT_TIMEOUT"), 10_000),
     connectTimeoutMs: env.duration(name("INBOUND_CONNECT_TIMEOUT"), 300),
+    ...(connectBackoff === undefined ? {} : { connectBackoff }),
     poolIdleMs: env.duration(name("INBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT"), 3_000),
     discoveryIdleMs: env.duration(name("INBOUND_DISCOVERY_IDLE_TIMEOUT"), 90_000),
     // Linkerd's name for it, although it is the inbound side's.
@@ -266,11 +282,13 @@ function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
   const ingress = env.boolean(name("INGRESS_MODE"), false);
   const several = env.addresses(name("OUTBOUND_LISTEN_ADDRS"));
   if (several.length > 2) throw new ConfigError(name("OUTBOUND_LISTEN_ADDRS"), "takes one or two addresses");
+  const connectBackoff = readConnectBackoff(env, name("OUTBOUND_CONNECT"));
   const single = env.address(name("OUTBOUND_LISTEN_ADDR"), { ip: "127.0.0.1", port: 4140 });
   return {
     listen: several.length > 0 ? several : [single],
     detectTimeoutMs: env.duration(name("OUTBOUND_DETECT_TIMEOUT"), 10_000),
     connectTimeoutMs: env.duration(name("OUTBOUND_CONNECT_TIMEOUT"), 1_000),
+    ...(connectBackoff === undefined ? {} : { connectBackoff }),
     poolIdleMs: env.duration(name("OUTBOUND_HTTP1_CONNECTION_POOL_IDLE_TIMEOUT"), 3_000),
     discoveryIdleMs: env.duration(name("OUTBOUND_DISCOVERY_IDLE_TIMEOUT"), 5_000),
     maxIdlePerEndpoint: env.integer(name("OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT"), 10_000),

@@ -59,17 +59,6 @@ const GROUPS: readonly Group[] = [
     names: { integer: ["OUTBOUND_MAX_IN_FLIGHT"] },
   },
   {
-    reason: "pauses between tries are this proxy's own",
-    names: {
-      duration: both(["CONNECT_EXP_BACKOFF_MIN", "CONNECT_EXP_BACKOFF_MAX"]),
-      ratio: both(["CONNECT_EXP_BACKOFF_JITTER"]),
-    },
-  },
-  {
-    reason: "names of the control plane are resolved by the system's resolver, which tells no lives",
-    names: { duration: ["DNS_MIN_TTL", "DNS_MAX_TTL"] },
-  },
-  {
     reason: "limits of HTTP/2 connections are this proxy's own",
     names: {
       duration: both(["SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"]),

@@ -1,12 +1,15 @@
 /** {@link ControlClient} on the wire room's gRPC. The only file of the proxy's control side that knows how calls are carried. */
 import type { SecureContext } from "node:tls";
-import { GrpcChannel } from "../../wire/grpc/channel.ts";
+import { type ChannelOptions, GrpcChannel } from "../../wire/grpc/channel.ts";
 import { type GrpcStatus, grpcCode } from "../../wire/grpc/status.ts";
+import type { ConnectBackoff } from "../config/connect-backoff.ts";
 import type { ControlAddress } from "../config/environment.ts";
 import { formatAddress } from "../policy/networks.ts";
 import { PROXY_VERSION } from "../version.ts";
 import { type ControlClient, RpcError, type RpcMethod, type RpcStream, type StreamEvents } from "./client.ts";
 import { dialControl } from "./dial.ts";
+import { Replicas } from "./replicas.ts";
+import { Resolver } from "./resolver.ts";
 
 /** What TLS needs; a new context is used by the next call. */
 export interface TlsSource {
@@ -27,6 +30,12 @@ export interface GrpcClientOptions {
   /** Absent: plain text, which the configuration allows for loopback only. */
   readonly tls?: TlsSource;
   readonly observer: CallObserver;
+  /** What names are looked up with. Default: by the system's configuration. */
+  readonly resolver?: Resolver;
+  /** CONNECT_TIMEOUT of the side: how long one server may take to accept a connection. Default 1,000. */
+  readonly connectTimeoutMs?: number;
+  /** CONNECT_EXP_BACKOFF_* of the side. Default {@link RETRY}. */
+  readonly connectBackoff?: ConnectBackoff | undefined;
   /** Streams made with an old certificate are re-opened within this time, spread so that not all come at once. Default 30 s. */
   readonly retireWithinMs?: number;
 }
@@ -34,7 +43,9 @@ export interface GrpcClientOptions {
 /** A full set of endpoints of a large service is one message. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 const RETIRE_WITHIN_MS = 30_000;
+/** All of it: looking its name up, and trying one server after the other. */
 const CONNECT_WITHIN_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 1_000;
 /** A controller whose node lost its power says no goodbye. */
 const ALIVE_EVERY_MS = 10_000;
 const ALIVE_WITHIN_MS = 3_000;
@@ -59,11 +70,13 @@ class GrpcControlClient implements ControlClient {
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #channels = new Set<GrpcChannel>();
   readonly #unsubscribe: (() => void) | undefined;
+  readonly #replicas: Replicas;
   #generation: Generation | undefined;
   #closed = false;
 
   constructor(options: GrpcClientOptions) {
     this.#options = options;
+    this.#replicas = new Replicas(options.address, options.resolver ?? new Resolver());
     this.#unsubscribe = options.tls?.onChange?.(() => this.#certificateChanged());
     this.target = formatAddress(options.address.host, options.address.port);
   }
@@ -200,19 +213,20 @@ class GrpcControlClient implements ControlClient {
   }
 
   #open(context: SecureContext | undefined): GrpcChannel {
-    const { address } = this.#options;
-    const secure = context !== undefined && address.serverName !== undefined;
+    const { address, connectTimeoutMs = CONNECT_TIMEOUT_MS, connectBackoff } = this.#options;
+    const { serverName } = address;
+    const tls = context === undefined || serverName === undefined ? undefined : { context, serverName };
     const channel: GrpcChannel = new GrpcChannel({
-      dial: dialControl(address, context),
-      scheme: secure ? "https" : "http",
-      authority: (secure ? address.serverName : undefined) ?? this.target,
+      dial: dialControl({ replicas: this.#replicas, connectTimeoutMs, ...(tls === undefined ? {} : { tls }) }),
+      scheme: tls === undefined ? "http" : "https",
+      authority: tls?.serverName ?? this.target,
       userAgent: `weft-proxy/${PROXY_VERSION}`,
       maxMessageBytes: MAX_MESSAGE_BYTES,
       connectWithinMs: CONNECT_WITHIN_MS,
       aliveEveryMs: ALIVE_EVERY_MS,
       aliveWithinMs: ALIVE_WITHIN_MS,
       idleMs: IDLE_MS,
-      retry: RETRY,
+      retry: connectBackoff === undefined ? RETRY : retryOf(connectBackoff),
       onRetired: () => this.#channels.delete(channel),
     });
     this.#channels.add(channel);
@@ -239,6 +253,10 @@ class GrpcControlClient implements ControlClient {
   #misunderstood(cause: unknown): RpcError {
     return new RpcError(grpcCode.internal, `${this.target} sent what was not understood`, { cause });
   }
+}
+
+function retryOf({ minMs, maxMs, jitter }: ConnectBackoff): ChannelOptions["retry"] {
+  return { firstMs: minMs, capMs: maxMs, jitter };
 }
 
 /** A stream that could not begin ends on the next turn, as any other. */

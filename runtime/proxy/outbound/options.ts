@@ -1,8 +1,11 @@
+import type { ConnectBackoff } from "../config/connect-backoff.ts";
 import type { DataPlaneOptions } from "../listener.ts";
 import type { OutboundTargets } from "./target.ts";
 
 export interface OutboundOptions extends DataPlaneOptions {
   readonly targets: OutboundTargets;
+  /** OUTBOUND_CONNECT_EXP_BACKOFF_*: how long an endpoint that cannot be reached is left alone. Default 100 ms to 60 s, jitter 0.1. */
+  readonly connectBackoff?: ConnectBackoff | undefined;
   /** Whether errors of the proxy's own tell their reason in `l5d-proxy-error`: not where OUTBOUND_DISABLE_INFORMATIONAL_HEADERS is set. Default true. */
   readonly informationalHeaders?: boolean;
 }

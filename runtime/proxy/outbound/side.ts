@@ -29,6 +29,7 @@ export class SharedBalancers {
     this.#http ??= new Balancer({
       ...this.#backend,
       ...this.#told("http"),
+      backoff: this.#options.connectBackoff,
       open: (endpoint, ewma, breaker) => {
         const { penalty } = this.#backend.parameters;
         const onWell = (): void => this.#http?.succeeded(endpoint);
@@ -42,6 +43,7 @@ export class SharedBalancers {
   get tcp(): Balancer<TcpEndpoint> {
     this.#tcp ??= new Balancer({
       ...this.#told("tcp"),
+      backoff: this.#options.connectBackoff,
       source: this.#backend.source,
       parameters: withoutBreaking(this.#backend.parameters),
       open: (endpoint, ewma) => new TcpEndpoint(this.#options, endpoint, ewma),

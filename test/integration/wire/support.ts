@@ -1,6 +1,8 @@
 /** Client connections and channels over real sockets. */
 import { connect } from "node:net";
 import { dialControl } from "../../../runtime/proxy/control/dial.ts";
+import { Replicas } from "../../../runtime/proxy/control/replicas.ts";
+import { Resolver } from "../../../runtime/proxy/control/resolver.ts";
 import { type ChannelOptions, GrpcChannel } from "../../../runtime/wire/grpc/channel.ts";
 import { ClientConnection } from "../../../runtime/wire/http2/client-connection.ts";
 import { INITIAL_SETTINGS, type Settings } from "../../../runtime/wire/http2/settings.ts";
@@ -60,7 +62,10 @@ export async function connectHttp2(port: number, settings: Partial<Settings> = {
 
 export function openChannel(port: number, options: Partial<ChannelOptions> = {}): GrpcChannel {
   return new GrpcChannel({
-    dial: dialControl({ host: "127.0.0.1", port }, undefined),
+    dial: dialControl({
+      replicas: new Replicas({ host: "127.0.0.1", port }, new Resolver()),
+      connectTimeoutMs: 1_000,
+    }),
     scheme: "http",
     authority: "test",
     userAgent: "test",

@@ -54,15 +54,17 @@ export function proxyEnvironment(
   return environment;
 }
 
-/** @param overrides as for {@link proxyEnvironment} */
+/** @param overrides as for {@link proxyEnvironment}. @param options resolvConf: what the proxy finds as /etc/resolv.conf; root only */
 export function startProxyProcess(
   plane: { identity: number; services: number },
   authority: ControlPlane["authority"],
   overrides: Readonly<Record<string, string | undefined>> = {},
+  options: { readonly resolvConf?: string } = {},
 ): ProxyProcess {
   const folder = mkdtempSync(join(tmpdir(), "weft-proxy-"));
   const environment = proxyEnvironment(folder, plane, authority, overrides);
-  const child = spawn(process.execPath, [main], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  const [program = "", ...args] = [...withResolvConf(options.resolvConf), process.execPath, main];
+  const child = spawn(program, args, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   const collect = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -88,4 +90,10 @@ export function startProxyProcess(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The program that runs the rest of the line in a mount namespace of its own. */
+function withResolvConf(file: string | undefined): string[] {
+  const script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"';
+  return file === undefined ? [] : ["unshare", "--mount", "sh", "-c", script, file];
 }

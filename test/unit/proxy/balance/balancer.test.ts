@@ -1,7 +1,7 @@
 /** Two choices, peak EWMA, back-off, queue and failfast (reference 9.1). */
 import assert from "node:assert/strict";
 import { describe, mock, test } from "node:test";
-import { Balancer, type Candidate } from "../../../../runtime/proxy/balance/balancer.ts";
+import { Balancer, type BalancerOptions, type Candidate } from "../../../../runtime/proxy/balance/balancer.ts";
 import { PeakEwma } from "../../../../runtime/proxy/balance/peak-ewma.ts";
 import type { Endpoint, EndpointSource } from "../../../../runtime/proxy/outbound/target.ts";
 
@@ -42,7 +42,11 @@ function seeded(seed: number): () => number {
   };
 }
 
-function balancer(source: Source, options: { queueCapacity?: number; failfastTimeoutMs?: number } = {}) {
+function balancer(
+  source: Source,
+  options: { queueCapacity?: number; failfastTimeoutMs?: number } = {},
+  backoff?: BalancerOptions<unknown>["backoff"],
+) {
   const closed: string[] = [];
   let now = 1_000;
   const made = new Balancer<{ name: string }>({
@@ -50,6 +54,7 @@ function balancer(source: Source, options: { queueCapacity?: number; failfastTim
     parameters: { defaultRttMs: 30, decayMs: 10_000, queueCapacity: 100, failfastTimeoutMs: 3_000, ...options },
     open: ({ ip }) => ({ name: ip }),
     close: ({ name }) => closed.push(name),
+    backoff,
     now: () => now,
     random: seeded(7),
   });
@@ -111,6 +116,19 @@ describe("balancer", () => {
     }
     assert.ok(turns > 1 && turns < 400, `after ${turns / 10} s`);
     made.close();
+  });
+
+  test("leaves an endpoint that cannot be reached alone for as long as it is told", () => {
+    const source = new Source("a");
+    const { made, advance } = balancer(source, {}, { minMs: 2_000, maxMs: 3_000, jitter: 0 });
+    const only = source.endpoints.get("a:80") as Endpoint;
+    for (const pause of [2_000, 3_000, 3_000]) {
+      made.failed(only);
+      advance(pause - 1);
+      assert.equal(made.pick(), undefined);
+      advance(1);
+      assert.ok(made.pick() !== undefined);
+    }
   });
 
   test("an endpoint that failed is left alone, for twice as long each time", () => {

@@ -176,6 +176,8 @@ describe("the proxy's environment", () => {
       ["SHUTDOWN_ENDPOINT_ENABLED", "yes", /neither true nor false/],
       ["CORES", "two", /CORES: "two" is not a number/],
       ["INBOUND_CONNECT_EXP_BACKOFF_JITTER", "2", /not between 0 and 1/],
+      ["INBOUND_CONNECT_EXP_BACKOFF_MIN", "1s", /BACKOFF_MAX: is required where another/],
+      ["OUTBOUND_CONNECT_EXP_BACKOFF_JITTER", "0.5", /BACKOFF_MIN: is required where another/],
       ["OUTBOUND_SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "soon", /not a duration/],
       ["IDENTITY_DISABLED", "1", /without identity is not supported/],
       ["LOG", "linkerd=loud", /LOG: "linkerd=loud" is not a log filter/],
