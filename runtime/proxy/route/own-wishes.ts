@@ -2,7 +2,7 @@
 import type { RequestHead } from "../http/request-head.ts";
 import type { HeadEdits, RetryPolicy, RouteRule, Timeouts } from "../http/route-rule.ts";
 import { mergeEdits } from "./head-edits.ts";
-import { grpcConditions, retryPolicy } from "./retry.ts";
+import { grpcConditions, type RetryConditions, retryPolicy } from "./retry.ts";
 
 export interface OwnWishes {
   /** The server must be this. */
@@ -35,14 +35,14 @@ export function ownWishes(request: RequestHead, overridable: boolean): OwnWishes
       ...rule,
       request: mergeEdits(rule.request, edits),
       timeouts: timeouts === undefined ? rule.timeouts : { ...rule.timeouts, ...timeouts },
-      retry: retry ?? rule.retry,
+      retry: retry === undefined ? rule.retry : retry(rule.retry),
     }),
   };
 }
 
 function ownTimeouts(request: RequestHead, fields: readonly string[]): Timeouts | undefined {
   if (fields.length === 0) return undefined;
-  const requestMs = milliseconds(request.header("l5d-request-timeout") ?? request.header("l5d-timeout"));
+  const requestMs = milliseconds(request.header("l5d-request-timeout")) ?? milliseconds(request.header("l5d-timeout"));
   const responseMs = milliseconds(request.header("l5d-response-timeout"));
   return {
     ...(requestMs === undefined ? {} : { requestMs }),
@@ -66,34 +66,50 @@ const BACKOFF = {
   respectRetryAfterHint: false,
 };
 
-function ownRetry(request: RequestHead, fields: readonly string[]): RetryPolicy | undefined {
-  if (fields.length === 0) return undefined;
-  const statuses = statusRanges(request.header("l5d-retry-http"));
-  const codes = new Set(words(request.header("l5d-retry-grpc")).map((word) => GRPC_CODES[word] ?? -1));
-  if (statuses.length === 0 && codes.size === 0) return undefined;
-  const limit = Number(request.header("l5d-retry-limit") ?? 1);
-  const ofGrpc = grpcConditions(codes);
-  return retryPolicy(
-    {
-      grpc: codes.size > 0,
-      retriesOn: (status, code) =>
-        ofGrpc.retriesOn(status, code) || statuses.some(([from, to]) => status >= from && status <= to),
-    },
-    {
-      maxRetries: Number.isInteger(limit) && limit >= 0 ? limit : 1,
-      maxBytes: MAX_BYTES,
-      perTryMs: milliseconds(request.header("l5d-retry-timeout")),
-    },
-    BACKOFF,
-  );
+/** What the request asks for, over what its route's policy has: each field for itself, the policy's stays where it asks for nothing. */
+function ownRetry(
+  request: RequestHead,
+  fields: readonly string[],
+): ((base: RetryPolicy | undefined) => RetryPolicy) | undefined {
+  if (!fields.some((name) => name.startsWith("l5d-retry-"))) return undefined;
+  const ranges = statusRanges(request.header("l5d-retry-http"));
+  const codes = codesOf(request.header("l5d-retry-grpc"));
+  const limit = /^\d+$/.exec(request.header("l5d-retry-limit") ?? "")?.[0];
+  const perTryMs = milliseconds(request.header("l5d-retry-timeout"));
+  return (base) => {
+    const own = base ?? retryPolicy(NEVER, { maxRetries: 1, maxBytes: MAX_BYTES, perTryMs: undefined }, BACKOFF);
+    // A policy speaks of HTTP's statuses or of gRPC's: what it says of the one stays beside what the request says of the other.
+    const byCode = codes === undefined ? (own.grpc ? own.retriesOn : undefined) : grpcConditions(codes).retriesOn;
+    const byStatus = ranges === undefined ? (own.grpc ? undefined : own.retriesOn) : withinOneOf(ranges);
+    return {
+      ...own,
+      ...(perTryMs === undefined ? {} : { perTryMs }),
+      maxRetries: limit === undefined ? own.maxRetries : Number(limit),
+      grpc: byCode !== undefined,
+      retriesOn: (status, code) => byCode?.(status, code) === true || byStatus?.(status, code) === true,
+    };
+  };
 }
 
-function words(list: string | undefined): string[] {
-  return (list ?? "").split(",").flatMap((word) => (word.trim() === "" ? [] : [word.trim().toLowerCase()]));
+const NEVER: RetryConditions = { grpc: false, retriesOn: () => false };
+
+function codesOf(list: string | undefined): ReadonlySet<number> | undefined {
+  return list === undefined ? undefined : new Set(words(list).map((word) => GRPC_CODES[word] ?? -1));
+}
+
+type Ranges = readonly (readonly [from: number, to: number])[];
+
+function withinOneOf(ranges: Ranges): RetryPolicy["retriesOn"] {
+  return (status) => ranges.some(([from, to]) => status >= from && status <= to);
+}
+
+function words(list: string): string[] {
+  return list.split(",").flatMap((word) => (word.trim() === "" ? [] : [word.trim().toLowerCase()]));
 }
 
 /** `5xx`, `gateway-error`, codes and ranges (reference 6.3). */
-function statusRanges(list: string | undefined): [from: number, to: number][] {
+function statusRanges(list: string | undefined): Ranges | undefined {
+  if (list === undefined) return undefined;
   return words(list).flatMap((word): [number, number][] => {
     if (word === "5xx") return [[500, 599]];
     if (word === "gateway-error") return [[502, 504]];
