@@ -1,13 +1,13 @@
-/** The access log on stdout, beside the proxy's own log. */
+/** The access log on stderr, as Linkerd's (reference 7.6); the proxy's own log is on stdout. */
 import { AccessLog } from "./access-log.ts";
 import type { AccessLogFormat } from "./format.ts";
 import { LineWriter } from "./line-writer.ts";
 
-const STDOUT = 1;
+const STDERR = 2;
 
 export function openAccessLog(format: AccessLogFormat): { log: AccessLog; close: () => void } {
   const writer = new LineWriter({
-    fd: STDOUT,
+    fd: STDERR,
     lost: (lines) =>
       format === "json"
         ? `${JSON.stringify({ lost_lines: lines })}\n`

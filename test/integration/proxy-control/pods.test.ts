@@ -35,7 +35,7 @@ describe("proxies under a control plane", () => {
   const two = pods.add();
   const client = pods.add();
   let plane: ChildProcess;
-  /** By the proxy of `one`, on stdout. */
+  /** By the proxy of `one`, on stderr. */
   let written = "";
 
   before(async () => {
@@ -59,9 +59,9 @@ describe("proxies under a control plane", () => {
       const { child } = await pod.start(script("proxy-in-pod.ts"), {
         uid: PROXY_UID,
         argument: { environment: pod === one ? { ...environment, ...WATCHING } : environment },
-        stdout: pod === one ? "pipe" : "inherit",
+        stderr: pod === one ? "pipe" : "inherit",
       });
-      child.stdout?.on("data", (chunk: Buffer) => {
+      child.stderr?.on("data", (chunk: Buffer) => {
         written += chunk.toString();
       });
     }

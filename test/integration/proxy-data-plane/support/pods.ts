@@ -59,13 +59,13 @@ export class Pod {
   /** Starts a TypeScript program with an IPC channel, as `uid`; resolves with its first message. */
   start<First>(
     script: string,
-    options: { uid?: number; argument?: unknown; stdout?: "inherit" | "pipe" } = {},
+    options: { uid?: number; argument?: unknown; stderr?: "inherit" | "pipe" } = {},
   ): Promise<{ child: ChildProcess; first: First }> {
     const user = ["setpriv", `--reuid=${options.uid ?? 0}`, "--clear-groups", "--"];
     const child = spawn(
       "ip",
       ["netns", "exec", this.#namespace, ...user, process.execPath, script, JSON.stringify(options.argument ?? null)],
-      { stdio: ["ignore", options.stdout ?? "inherit", "inherit", "ipc"] },
+      { stdio: ["ignore", "inherit", options.stderr ?? "inherit", "ipc"] },
     );
     this.#children.push(child);
     return new Promise((resolve, reject) => {

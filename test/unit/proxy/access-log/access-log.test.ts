@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -92,6 +93,19 @@ describe("the access log", () => {
     assert.ok(Number(processing_ns) < 15e6, String(processing_ns));
     const names = Object.keys(JSON.parse(lines[0] ?? "") as object);
     assert.deepEqual(names, names.toSorted());
+  });
+
+  it("goes to stderr, beside the proxy's own log on stdout", () => {
+    const module = JSON.stringify(join(import.meta.dirname, "../../../../runtime/proxy/access-log/open.ts"));
+    const script = `
+      const { openAccessLog } = await import(${module});
+      const { log, close } = openAccessLog("apache");
+      const request = { method: "GET", path: "/a", query: "", authority: "", version: "HTTP/1.1", header: () => undefined };
+      log.open(request, { address: { ip: "10.1.2.3", port: 4 } }).response(200, () => []);
+      close();`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+    assert.equal(stdout, "");
+    assert.match(stderr, /^10\.1\.2\.3:4 - - \[.*\] "GET \/a HTTP\/1\.1" 200\n$/);
   });
 });
 
