@@ -32,11 +32,12 @@ export class Http1Load {
   #turn = 0;
   readonly #seats = { [ORIGIN_PORT.nginx1]: new Seats(), [ORIGIN_PORT.echo1]: new Seats() } as const;
 
-  /** Sends the next of the mix: of 50, two large downloads, two large uploads that come back, one given up, small ones else. */
+  /** Sends the next of the mix: of 50, a large download, two uploads that come back, one of them large, one given up, small ones else. */
   send(): void {
     const turn = this.#turn++ % 50;
-    if (turn === 7 || turn === 31) this.#exchange(ORIGIN_PORT.nginx1, "GET", "/large", LARGE);
-    else if (turn === 15 || turn === 40) this.#exchange(ORIGIN_PORT.echo1, "POST", "/", LARGE, turn === 15);
+    if (turn === 7) this.#exchange(ORIGIN_PORT.nginx1, "GET", "/large", LARGE);
+    else if (turn === 15) this.#exchange(ORIGIN_PORT.echo1, "POST", "/", LARGE, (this.#turn / 50) % 2 < 1);
+    else if (turn === 40) this.#exchange(ORIGIN_PORT.echo1, "POST", "/", SMALL);
     else if (turn === 25) this.#giveUp((this.#turn / 50) % 2 < 1);
     else this.#exchange(ORIGIN_PORT.nginx1, "GET", "/small", SMALL);
   }

@@ -23,12 +23,12 @@ export class Http2Load {
   readonly #nginx: (Seat | undefined)[] = Array.from({ length: SESSIONS.nginx });
   readonly #echo: (Seat | undefined)[] = Array.from({ length: SESSIONS.echo });
 
-  /** Sends the next of the mix: of 50, two large downloads, four echoes with trailers (two large), one given up, small ones else. */
+  /** Sends the next of the mix: of 50, a large download, four echoes with trailers, one of them large, one given up, small ones else. */
   send(): void {
     const turn = this.#turn++ % 50;
-    if (turn === 7 || turn === 31) this.#exchange(false, "/large", LARGE);
-    else if (turn === 15 || turn === 40) this.#exchange(true, "/", LARGE);
-    else if (turn === 3 || turn === 19) this.#exchange(true, "/", SMALL);
+    if (turn === 7) this.#exchange(false, "/large", LARGE);
+    else if (turn === 15) this.#exchange(true, "/", LARGE);
+    else if (turn === 3 || turn === 19 || turn === 40) this.#exchange(true, "/", SMALL);
     else if (turn === 25) this.#giveUp((this.#turn / 50) % 2 < 1);
     else this.#exchange(false, "/small", SMALL);
   }
