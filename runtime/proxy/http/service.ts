@@ -64,6 +64,12 @@ export interface HttpService {
   again(failed: Destination, routing: Routing, error: Error, began: number): Choice | Promise<Choice>;
   /** Where the request goes for another try, which `routing.rule.retry` allows. */
   retry?(routing: Routing): Choice | Promise<Choice>;
+  /**
+   * `request` has made a tunnel: bytes that nobody decides of again. `end` is called when it may go on no longer, at once perhaps.
+   * Absent: it may for ever.
+   * @returns to be called when the tunnel is over
+   */
+  tunnelled?(request: RequestHead, end: () => void): () => void;
   /** The proxy answers by itself. */
   refused(refusal: Refusal, latencyMs: number): void;
   /** Whether somebody may want to see the next request. */

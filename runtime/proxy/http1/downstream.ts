@@ -3,6 +3,7 @@
  * (RFC 9112). Pipelined requests wait in line. What the two sides of the proxy differ in is their {@link HttpService}.
  */
 import { Refusal } from "../http/failure.ts";
+import { RequestCopy } from "../http/request-copy.ts";
 import type { HeaderList } from "../http/request-head.ts";
 import type { StreamError } from "../http/route-rule.ts";
 import type { HttpService } from "../http/service.ts";
@@ -158,6 +159,9 @@ export class Downstream implements StreamOwner, ClientSide {
     }
     const request = view.view(buffer, start, head);
     if (this.#service.observed) exchange.observation = this.#service.observe(request);
+    if ((exchange.upgrade || body.kind === "tunnel") && this.#service.tunnelled !== undefined) {
+      exchange.asked = new RequestCopy(request);
+    }
     const choice = this.#service.choose(request, exchange, exchange.startedAt);
     const series = exchange.rule?.series;
     series?.request();
@@ -253,9 +257,11 @@ export class Downstream implements StreamOwner, ClientSide {
   tunnel(server: ByteStream, series: TcpSeries, bytes: Buffer, start: number, end: number): void {
     this.#phase = "over";
     const client = this.#stream;
-    const relay = new Relay({ stream: client, series: this.#service.tcp }, { stream: server, series }, () =>
-      this.#service.closed(),
-    );
+    let over: (() => void) | undefined;
+    const relay = new Relay({ stream: client, series: this.#service.tcp }, { stream: server, series }, () => {
+      over?.();
+      this.#service.closed();
+    });
     this.#relay = relay;
     const stash = this.#stash;
     this.#stash = undefined;
@@ -264,6 +270,8 @@ export class Downstream implements StreamOwner, ClientSide {
     relay.forwardFromB(bytes, start, end);
     if (stash !== undefined) relay.forwardFromA(stash);
     if (this.#clientEnded) server.end();
+    const { asked } = this.#exchange;
+    if (asked !== undefined) over = this.#service.tunnelled?.(asked, () => relay.close());
   }
 
   // Its own end.

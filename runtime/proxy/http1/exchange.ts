@@ -1,5 +1,6 @@
 /** One request on an HTTP/1 connection and its answer: what is asked, where it went, what was sent of it. Used again for the next. */
 import { ExchangeRecord } from "../http/exchange-record.ts";
+import type { RequestHead } from "../http/request-head.ts";
 import type { Destination } from "../http/service.ts";
 import type { Head } from "./head.ts";
 import { Held } from "./held.ts";
@@ -12,6 +13,8 @@ export class Exchange extends ExchangeRecord {
   /** The client's connection ends after it. */
   close = false;
   upgrade = false;
+  /** The request, where it may make a tunnel that somebody keeps an eye on. */
+  asked: RequestHead | undefined;
   readonly held = new Held();
   upstream: Upstream | undefined;
 
@@ -21,6 +24,7 @@ export class Exchange extends ExchangeRecord {
     this.oldClient = head.minorVersion === 0;
     this.close = head.close;
     this.upgrade = head.upgrade;
+    this.asked = undefined;
   }
 
   /** The request is about to be sent. */

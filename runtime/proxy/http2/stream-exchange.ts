@@ -7,8 +7,10 @@ import type { HeaderField } from "../../wire/hpack/field.ts";
 import { errorCode } from "../../wire/http2/protocol.ts";
 import type { Http2Stream, StreamHandler, StreamReset } from "../../wire/http2/stream.ts";
 import { parseRetryAfter } from "../balance/breaker.ts";
-import { ExchangeRecord } from "../http/exchange-record.ts";
+import { CANCEL, ExchangeRecord } from "../http/exchange-record.ts";
 import { Refusal } from "../http/failure.ts";
+import { RequestCopy } from "../http/request-copy.ts";
+import type { RequestHead } from "../http/request-head.ts";
 import type { StreamError } from "../http/route-rule.ts";
 import type { Destination, HttpService } from "../http/service.ts";
 import { MAX_KEPT_BYTES, Tries } from "../http/tries.ts";
@@ -41,6 +43,9 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   #whole = false;
   #stopsRequest = false;
   #over = false;
+  /** The request, where it may make a tunnel that somebody keeps an eye on. */
+  #asked: RequestHead | undefined;
+  #endOfTunnel: (() => void) | undefined;
 
   constructor(service: HttpService, client: Http2Stream) {
     super(service, new ExchangeRecord());
@@ -58,6 +63,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
     this.#headOnly = ended;
     this.#downgrade = (kinds & ORIG_PROTO) !== 0 && service.audience.meshed;
     if (service.observed) record.observation = service.observe(request);
+    if (service.tunnelled !== undefined && request.method === "CONNECT") this.#asked = new RequestCopy(request);
     const choice = service.choose(request, record, record.startedAt);
     const { rule } = record;
     rule?.series?.request();
@@ -236,6 +242,16 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
     if (ended) this.#response?.end();
     this.#client.sendHeaders(edits === undefined ? passed : editFields(passed, edits), ended);
     if (ended) this.#complete();
+    else if (this.#asked !== undefined && status < 300) this.#tunnel(this.#asked);
+  }
+
+  /** Granted CONNECT (RFC 9113, 8.5). */
+  #tunnel(asked: RequestHead): void {
+    this.#endOfTunnel = this.service.tunnelled?.(asked, () => {
+      this.record.count(this.#status, false, "CANCEL");
+      this.leave(CANCEL);
+      this.breakOff("CANCEL");
+    });
   }
 
   /** What was held back to see how it ends. */
@@ -332,6 +348,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   }
 
   #finish(error: StreamError): void {
+    this.#endOfTunnel?.();
     this.#head = undefined;
     // What is still being obtained comes too late.
     this.record.number++;

@@ -11,7 +11,7 @@ import { type TlsStatus, targetLabels } from "../tcp/labels.ts";
 import { type AcceptedSession, acceptTls } from "../tls/mesh-tls.ts";
 import { type Accepted, type Address, type ByteStream, nobody } from "../transport/stream.ts";
 import { type DirectArrival, readDirect } from "./direct.ts";
-import type { InboundPeer } from "./http.ts";
+import type { InboundPeer } from "./peer.ts";
 import { type Arrival, type FirstRead, type Goal, type Served, serveApplication, serveBytes } from "./serve.ts";
 import type { InboundSide } from "./side.ts";
 
@@ -54,7 +54,7 @@ export class InboundConnection implements Connection {
     if (goal.server.protocol === "opaque") {
       serveBytes(this.#plain({ kind: "none", reason: "port_skipped" }), goal, () => this.#accepted.open(nobody));
     } else {
-      this.#readHello(goal);
+      this.#readHello(this.#original);
     }
   }
 
@@ -79,16 +79,18 @@ export class InboundConnection implements Connection {
   }
 
   /** Waits for the first bytes, and for all of a ClientHello. */
-  #readHello(goal: Goal | undefined): void {
-    const { identity, transport } = this.#side.options;
-    const first = this.#firstBytes(this.#detectTimeoutMs(goal?.server), (read, occasion) => {
+  #readHello(target: Address | undefined): void {
+    const { identity, transport, policies } = this.#side.options;
+    const first = this.#firstBytes(this.#detectTimeoutMs(target), (read, occasion) => {
       const { stream, bytes, start, end } = read;
+      // Of the policy that is in force now: the client may have been silent for long.
+      const goal = target && { address: target, server: policies.port(target.port) };
       if (occasion === "data" && bytes[start] === HANDSHAKE_RECORD) {
         const hello = readClientHello(bytes.subarray(start, end));
         if (hello === "incomplete") return false;
         if (hello !== "not-tls") {
           if (hello.serverName === identity.name.toLowerCase()) {
-            void this.#terminate(transport.release(stream, Buffer.from(bytes.subarray(start, end))), goal?.address);
+            void this.#terminate(transport.release(stream, Buffer.from(bytes.subarray(start, end))), target);
             return true;
           }
           if (goal === undefined) return this.#refuse("names nobody here by SNI");
@@ -106,8 +108,9 @@ export class InboundConnection implements Connection {
   }
 
   /** How long a connection may be silent. Only a port whose protocol is to be detected has a time of its own. */
-  #detectTimeoutMs(server: InboundServer | undefined): number {
-    const { detectTimeoutMs } = this.#side.options;
+  #detectTimeoutMs(target: Address | undefined): number {
+    const { detectTimeoutMs, policies } = this.#side.options;
+    const server = target && policies.port(target.port);
     return server?.protocol === "detect" ? Math.min(detectTimeoutMs, server.detectTimeoutMs) : detectTimeoutMs;
   }
 
@@ -155,8 +158,7 @@ export class InboundConnection implements Connection {
       tls: { kind: "established", peer: session.client.identity },
     });
     // Only now: while the handshake lasts, its own time-out holds.
-    const server = target === undefined ? undefined : policies.port(target.port);
-    const first = this.#firstBytes(this.#detectTimeoutMs(server), (read, occasion) =>
+    const first = this.#firstBytes(this.#detectTimeoutMs(target), (read, occasion) =>
       target === undefined
         ? readDirect(arrival, read, occasion)
         : this.#dispatch(arrival, { address: target, server: policies.port(target.port) }, read, occasion),

@@ -14,7 +14,8 @@ import type { OutboundTarget } from "../outbound/target.ts";
 import { chooseTcp, connectBackend } from "../outbound/tcp-backend.ts";
 import { formatAddress } from "../policy/networks.ts";
 import type { ForwardOptions } from "../tcp/forward.ts";
-import type { InboundHttp, InboundPeer } from "./http.ts";
+import type { InboundHttp } from "./http.ts";
+import type { InboundPeer } from "./peer.ts";
 import type { Gateway } from "./side.ts";
 
 /** Whether a gateway leads to `name`: a suffix, by whole labels. */
@@ -98,6 +99,10 @@ export class GatewayHttp implements HttpService {
 
   retry(routing: Routing): Choice | Promise<Choice> {
     return this.#way.retry(routing);
+  }
+
+  tunnelled(request: RequestHead, end: () => void): () => void {
+    return this.#entrance.tunnelled(request, end);
   }
 
   refused(refusal: Refusal): void {

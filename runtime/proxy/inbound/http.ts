@@ -9,17 +9,12 @@ import type { RouteRule } from "../http/route-rule.ts";
 import type { Choice, Destination, Http1Upstreams, HttpService, Routing } from "../http/service.ts";
 import type { Http2Upstreams } from "../http2/upstreams.ts";
 import type { Counter, HttpSeries, Labels, TcpSeries } from "../metrics/series.ts";
-import type { Client, InboundServer, Permit, RouteMatch } from "../policy/inbound.ts";
-import { type TlsStatus, targetLabels, tlsLabels } from "../tcp/labels.ts";
+import type { InboundServer, Permit, RouteMatch } from "../policy/inbound.ts";
+import { targetLabels, tlsLabels } from "../tcp/labels.ts";
 import { type Address, ConnectError } from "../transport/stream.ts";
+import { whileAuthorized } from "./authorized.ts";
+import type { InboundPeer } from "./peer.ts";
 import type { Application, InboundSide, Load } from "./side.ts";
-
-/** What is known of a client's connection. */
-export interface InboundPeer {
-  readonly remote: Address;
-  readonly client: Client;
-  readonly tls: TlsStatus;
-}
 
 /** The application, by the route and authorization that led to it. */
 class InboundDestination implements Destination {
@@ -178,6 +173,16 @@ export class InboundHttp implements HttpService {
       failed.series.response(timedOut ? 504 : 502, performance.now() - began, true);
     }
     return new Refusal(timedOut ? "connect-timeout" : "refused", error.message, { undelivered: true });
+  }
+
+  /** Authorized again with each policy, as the request that made it. */
+  tunnelled(request: RequestHead, end: () => void): () => void {
+    const { client } = this.#peer;
+    const permits = (server: InboundServer): boolean =>
+      server.protocol === "opaque" || server.protocol === "tls"
+        ? server.authorizeConnection(client) !== undefined
+        : server.route(request)?.authorize(client) !== undefined;
+    return whileAuthorized(this.#side, this.#peer, this.#target, permits, end);
   }
 
   refused(refusal: Refusal): void {

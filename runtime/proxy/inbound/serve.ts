@@ -8,8 +8,10 @@ import type { InboundServer } from "../policy/inbound.ts";
 import { Forward } from "../tcp/forward.ts";
 import { targetLabels, tcpLabels, tlsLabels } from "../tcp/labels.ts";
 import { type Address, type ByteStream, nobody } from "../transport/stream.ts";
+import { whileAuthorized } from "./authorized.ts";
 import type { Way } from "./gateway.ts";
-import { InboundHttp, type InboundPeer } from "./http.ts";
+import { InboundHttp } from "./http.ts";
+import type { InboundPeer } from "./peer.ts";
 import type { InboundSide } from "./side.ts";
 
 /** What a connection is at the moment. */
@@ -84,7 +86,7 @@ export function serveBytes(
   { early, ended = false, way = wayToApplication(arrival.side, address) }: BytesOptions = {},
 ): void {
   const { side, peer } = arrival;
-  const { metrics, policies, log } = side.options;
+  const { metrics, log } = side.options;
   const labels = [...targetLabels(address.ip, address.port), ...server.labels];
   const tls = tlsLabels(peer.tls, "client_id");
   const permit = server.authorizeConnection(peer.client);
@@ -99,13 +101,8 @@ export function serveBytes(
   }
   metrics.counter("inbound_tcp_authz_allow_total", [...labels, ...permit.labels, ...tls]).add();
   if (permit.audit) side.tell("only audits connections", peer.client, server);
-  const unfollow = policies.follow(address.port, (changed) => {
-    if (changed.authorizeConnection(peer.client) !== undefined) return;
-    side.tell("ended a connection", peer.client, changed);
-    const changedLabels = [...targetLabels(address.ip, address.port), ...changed.labels, ...tls];
-    metrics.counter("inbound_tcp_authz_terminate_total", changedLabels).add();
-    forward.close();
-  });
+  const permits = (changed: InboundServer): boolean => changed.authorizeConnection(peer.client) !== undefined;
+  const unfollow = whileAuthorized(side, peer, address, permits, () => forward.close());
   const forward = new Forward({
     client,
     series: clientSeries(arrival, { address, server }),

@@ -1,7 +1,8 @@
 /** Inbound policy as clients, applications and metrics see it, over HTTP/1 and HTTP/2, plain and with mTLS. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type { Socket } from "node:net";
+import { connect as connectHttp2 } from "node:http2";
+import type { Duplex } from "node:stream";
 import { describe, it } from "node:test";
 import type {
   Authz,
@@ -108,7 +109,7 @@ function opaque(name: string, authorizations: readonly Authz[]): Server {
   return { ...policy(name, [], { authorizations }), protocol: { kind: { $case: "opaque", value: {} } } };
 }
 
-async function closed(socket: Socket): Promise<void> {
+async function closed(socket: Duplex): Promise<void> {
   if (!socket.closed) await once(socket, "close");
 }
 
@@ -410,6 +411,91 @@ describe("inbound policy of bytes", () => {
       assert.equal(world.sum("inbound_tcp_authz_terminate_total", 'tls="true"', 'srv_name="shut"'), 1);
     }));
 
+  describe("in tunnels", () => {
+    const upgrade = "GET /chat HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    const connect = "CONNECT web:80 HTTP/1.1\r\nhost: web:80\r\n\r\n";
+    /** Withdraws from others what `CLIENT` keeps, then from all; the tunnels are open. */
+    async function withdraw(world: InboundWorld, port: number, plain: Duplex, named: Duplex): Promise<void> {
+      for (const tunnel of [plain, named]) assert.equal(await echoed(tunnel, "hello"), "hello");
+      await world.setPolicy(port, policy("narrow", [route("rest", "/", [only(CLIENT)])]));
+      await closed(plain);
+      assert.equal(await echoed(named, "still"), "still");
+      assert.equal(world.sum("inbound_tcp_authz_terminate_total", 'srv_name="narrow"', 'tls="no_identity"'), 1);
+      assert.equal(world.sum("inbound_tcp_authz_terminate_total"), 1);
+      await world.setPolicy(port, policy("shut", [route("rest", "/", [only(OTHER)])]));
+      await closed(named);
+      assert.equal(world.sum("inbound_tcp_authz_terminate_total", 'srv_name="shut"', 'tls="true"'), 1);
+    }
+
+    async function echoed(tunnel: Duplex, text: string): Promise<string> {
+      tunnel.write(text);
+      return String((await once(tunnel, "data"))[0]);
+    }
+
+    for (const [name, request] of [
+      ["Upgrade", upgrade],
+      ["CONNECT", connect],
+    ] as const) {
+      it(`of ${name} ends a connection whose authorization a new policy withdraws, and no other`, () =>
+        inWorld(async (world) => {
+          const port = world.ports["HTTP/1.1"];
+          await world.setPolicy(port, policy("wide", [route("rest", "/", [everyone("all")])]));
+          const named = await world.connect(undefined, CLIENT, TRANSPORT_PROTOCOL);
+          named.write(direct(port, "", "http1"));
+          const plain = await world.connect(port);
+          for (const socket of [named, plain]) assert.match(await echoed(socket, request), /^HTTP\/1\.1 (101|200) /);
+          await withdraw(world, port, plain, named);
+        }));
+    }
+
+    it("of CONNECT in HTTP/2 ends the stream, and nothing else on its connection", () =>
+      inWorld(async (world) => {
+        const port = world.ports["HTTP/2"];
+        await world.setPolicy(port, policy("wide", [route("rest", "/", [everyone("all")])]));
+        const sessions = [await world.connect(port), await world.connect(port, CLIENT)].map((socket) =>
+          connectHttp2("http://web.shop", { createConnection: () => socket }),
+        );
+        const [plain, named] = sessions.map((session) => {
+          const stream = session.request({ ":method": "CONNECT", ":authority": "web:80" });
+          stream.on("error", () => undefined);
+          return stream;
+        });
+        assert.ok(plain !== undefined && named !== undefined);
+        await withdraw(world, port, plain, named);
+        assert.deepEqual(
+          sessions.map(({ destroyed }) => destroyed),
+          [false, false],
+        );
+        for (const session of sessions) session.destroy();
+      }));
+
+    it("is asked once more when the tunnel is made: its server may take long to grant it", () =>
+      inWorld(async (world) => {
+        const port = world.ports["HTTP/1.1"];
+        await world.setPolicy(port, policy("wide", [route("rest", "/", [everyone("all")])]));
+        const socket = await world.connect(port);
+        socket.write(upgrade.replace("/chat", "/slow"));
+        await until("it is under way", () => world.sum("request_total") === 1);
+        await world.setPolicy(port, policy("shut", [route("rest", "/", [only(OTHER)])]));
+        socket.resume();
+        await closed(socket);
+        assert.equal(world.sum("inbound_tcp_authz_terminate_total", 'srv_name="shut"'), 1);
+      }));
+
+    it("leaves a request that is no tunnel alone", () =>
+      inWorld(async (world) => {
+        const port = world.ports["HTTP/1.1"];
+        await world.setPolicy(port, policy("wide", [route("rest", "/", [everyone("all")])]));
+        const client = await world.requester("HTTP/1.1", port);
+        const slow = client.ask("/slow");
+        await until("it is under way", () => world.sum("request_total") === 1);
+        await world.setPolicy(port, policy("shut", [route("rest", "/", [only(OTHER)])]));
+        assert.equal((await slow).status, 200);
+        assert.equal((await client.ask("/slow")).status, 403);
+        assert.equal(world.sum("inbound_tcp_authz_terminate_total"), 0);
+      }));
+  });
+
   it("that only audits lets everything pass, tells of it once in a while, and counts all of it", () =>
     inWorld(async (world) => {
       const port = world.ports.echo;
@@ -422,6 +508,19 @@ describe("inbound policy of bytes", () => {
       }
       assert.equal(world.sum("inbound_tcp_authz_allow_total", 'authz_name="audit"'), 3);
       assert.equal(world.log.filter((line) => line.includes("audits")).length, 1);
+    }));
+
+  it("counts when the first bytes come: a client that was silent meanwhile gains nothing by it", () =>
+    inWorld(async (world) => {
+      const port = world.ports.echo;
+      await world.setPolicy(port, policy("wide", [], { authorizations: [everyone("all")] }));
+      const socket = await world.connect(port);
+      await until("it is accepted", () => world.open() === 1);
+      await world.setPolicy(port, policy("shut", []));
+      socket.write("\0 no HTTP");
+      await closed(socket);
+      assert.equal(world.sum("inbound_tcp_authz_deny_total", 'srv_name="shut"'), 1);
+      assert.equal(world.sum("inbound_tcp_authz_allow_total"), 0);
     }));
 
   it("goes through where the port is opaque, whatever a peer took it for", () =>

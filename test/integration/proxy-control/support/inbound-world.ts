@@ -55,12 +55,13 @@ export class InboundWorld {
   readonly log: string[] = [];
   /**
    * Of applications that answer with the request's head as JSON; to `/slow` after a while, to `/die` not at all, to `/half` with half of
-   * a body. The first takes upgrades and echoes.
+   * a body. They take CONNECT, and the first one upgrades, and echo then.
    */
   readonly ports = { "HTTP/1.1": 0, "HTTP/2": 0, echo: 0 };
   #policies: WatchedInboundPolicies | undefined;
   #inbound: Address = { ip: "127.0.0.1", port: 0 };
   #original: Address | undefined;
+  #openConnections: () => number = () => 0;
   readonly #closers: (() => void)[] = [];
 
   /** @param options `gatewaySuffixes`: where it is a gateway to, by discovery of the scripted control plane */
@@ -122,6 +123,7 @@ export class InboundWorld {
       ...rest,
     });
     this.#inbound = inbound.addresses[0] ?? this.#inbound;
+    this.#openConnections = inbound.openConnections;
     this.#closers.push(
       () => inbound.close(),
       () => targets.close(),
@@ -160,14 +162,28 @@ export class InboundWorld {
         response.write("half", () => request.socket.resetAndDestroy());
       } else answer();
     });
-    http1.on("upgrade", (_request, socket: Duplex) => {
+    http1.on("upgrade", ({ url }, socket: Duplex) => {
       socket.on("error", () => undefined);
-      socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+      const grant = (): void => {
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
+        socket.pipe(socket);
+      };
+      if (url === "/slow") setTimeout(grant, 300);
+      else grant();
+    });
+    http1.on("connect", (_request, socket: Duplex) => {
+      socket.on("error", () => undefined);
+      socket.write("HTTP/1.1 200 OK\r\n\r\n");
       socket.pipe(socket);
     });
     const http2 = createHttp2Server();
     http2.on("stream", (stream, headers) => {
       stream.on("error", () => undefined);
+      if (headers[":method"] === "CONNECT") {
+        stream.respond({ ":status": 200 });
+        stream.pipe(stream);
+        return;
+      }
       const answer = (): void => {
         stream.respond({ ":status": 200 });
         stream.end(JSON.stringify(headers));
@@ -250,6 +266,11 @@ export class InboundWorld {
     socket.on("error", () => undefined);
     this.#closers.push(() => socket.destroy());
     return socket;
+  }
+
+  /** Connections that the proxy has. */
+  open(): number {
+    return this.#openConnections();
   }
 
   get proxyPort(): number {
