@@ -14,27 +14,32 @@ export interface Logger {
 /** Longest matching target first; the empty one matches all. */
 type LogFilter = readonly { readonly target: string; readonly level: number }[];
 
+/** What holds where nothing is said, as Linkerd's. */
+const DEFAULT_FILTER = "warn";
+
 /**
- * Comma-separated `level` and `target=level`; a target matches every target that begins with it. Directives on spans
- * (`[{headers}]=off`) are accepted and say nothing here. undefined: malformed.
+ * Comma-separated `level` and `target=level`; a target matches every target that begins with it; levels in any case, or 0 (off) to 5
+ * (trace). Directives on spans (`[{headers}]=off`) are accepted and say nothing here. undefined: malformed.
  */
 export function parseLogFilter(text: string): LogFilter | undefined {
   const directives = new Map<string, number>();
   for (const part of text.split(",").map((directive) => directive.trim())) {
     if (part === "" || part.includes("[")) continue;
     const [left = "", right, ...more] = part.split("=");
-    const bare = LEVELS.indexOf(left.toLowerCase() as LogLevel);
+    const bare = levelOf(left);
     const level = right === undefined ? (bare === -1 ? LEVELS.length - 1 : bare) : levelOf(right);
     if (more.length > 0 || level === -1 || !/^[\w:.-]*$/.test(left)) return undefined;
     directives.set(right === undefined && bare !== -1 ? "" : left, level);
   }
+  if (directives.size === 0) directives.set("", levelOf(DEFAULT_FILTER));
   return [...directives]
     .map(([target, level]) => ({ target, level }))
     .sort((a, b) => b.target.length - a.target.length);
 }
 
+/** -1: none. */
 function levelOf(name: string): number {
-  return LEVELS.indexOf(name.toLowerCase() as LogLevel);
+  return /^[0-5]$/.test(name) ? Number(name) : LEVELS.indexOf(name.toLowerCase() as LogLevel);
 }
 
 export class Log {
@@ -57,7 +62,7 @@ export class Log {
     const filter = parseLogFilter(text);
     if (filter === undefined) return false;
     this.#filter = filter;
-    this.#text = text;
+    this.#text = text === "" ? DEFAULT_FILTER : text;
     return true;
   }
 

@@ -48,6 +48,8 @@ interface Reply {
   readonly status: number;
   readonly body: string;
   readonly type?: string;
+  /** Methods that are. */
+  readonly allow?: string;
   /** Runs once the reply is out. */
   readonly afterwards?: () => void;
 }
@@ -58,8 +60,9 @@ async function answer(options: AdminOptions, request: IncomingMessage, response:
     await writeMetrics(options.metrics, url.searchParams, request, response);
     return;
   }
-  const { status, body, type, afterwards } = await replyTo(options, url, request);
+  const { status, body, type, allow, afterwards } = await replyTo(options, url, request);
   const length = Buffer.byteLength(body);
+  if (allow !== undefined) response.setHeader("allow", allow);
   response.writeHead(status, status === 204 ? {} : { "content-type": type ?? "text/plain", "content-length": length });
   response.end(body, afterwards);
 }
@@ -82,6 +85,7 @@ function replyTo(options: AdminOptions, url: URL, request: IncomingMessage): Rep
 }
 
 const METHOD_NOT_ALLOWED: Reply = { status: 405, body: "method not allowed\n" };
+const LOG_FILTER_METHODS: Reply = { ...METHOD_NOT_ALLOWED, allow: "GET, PUT" };
 const ONLY_FROM_THIS_POD: Reply = { status: 403, body: "only from this pod\n" };
 
 /** Tokens are in files: no variable of a proxy holds a secret. */
@@ -99,12 +103,16 @@ function replyEnvironment({ environment }: AdminOptions, url: URL, request: Inco
 async function replyLogLevel({ log }: AdminOptions, request: IncomingMessage): Promise<Reply> {
   if (!fromThisPod(request)) return ONLY_FROM_THIS_POD;
   if (request.method === "GET") return { status: 200, body: `${log.filter}\n` };
-  if (request.method !== "PUT") return METHOD_NOT_ALLOWED;
+  if (request.method !== "PUT") return LOG_FILTER_METHODS;
   const body = await readBody(request);
   if (body === undefined) return { status: 413, body: `a filter has at most ${MAX_BODY_BYTES} bytes\n` };
-  return log.setFilter(body.trim())
-    ? { status: 204, body: "" }
-    : { status: 400, body: "not a log filter: comma-separated level or target=level\n" };
+  const logger = log.logger("linkerd_admin");
+  if (!log.setFilter(body.trim())) {
+    logger.warn(`"${body.trim()}" is not a log filter`);
+    return { status: 400, body: "not a log filter: comma-separated level or target=level\n" };
+  }
+  logger.info(`the log filter is now "${log.filter}"`);
+  return { status: 204, body: "" };
 }
 
 function replyShutdown({ shutdown }: AdminOptions, request: IncomingMessage): Reply {

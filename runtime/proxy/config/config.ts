@@ -124,7 +124,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   const clientName = env.text(name("TAP_SVC_NAME"));
   const transport = env.oneOf("WEFT_TRANSPORT", ["handles", "sockets"]);
   const addon = env.text("WEFT_ORIGINAL_DST_ADDON");
-  const accessLog = env.oneOf(name("ACCESS_LOG"), ["apache", "json"]);
+  const accessLog = env.oneOf(name("ACCESS_LOG"), ["apache", "json"], { anyCase: true });
   const trace = readTrace(env, name);
   return {
     identity: {
@@ -153,7 +153,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
       listen: env.address(name("CONTROL_LISTEN_ADDR"), { ip: "0.0.0.0", port: 4190 }),
       ...(clientName === undefined ? {} : { clientName }),
     },
-    log: { filter, format: env.oneOf(name("LOG_FORMAT"), ["plain", "json"]) ?? "plain" },
+    log: { filter, format: env.oneOf(name("LOG_FORMAT"), ["plain", "json"], { anyCase: true }) ?? "plain" },
     ...(accessLog === undefined ? {} : { accessLog }),
     ...(trace === undefined ? {} : { trace }),
     headTimeoutMs: env.duration("WEFT_HTTP1_HEAD_TIMEOUT", 30_000),

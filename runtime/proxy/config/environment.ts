@@ -79,10 +79,15 @@ export class Environment {
     return milliseconds;
   }
 
-  oneOf<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+  /** @param choices in lower case, where `anyCase` is set */
+  oneOf<Choice extends string>(
+    name: string,
+    choices: readonly Choice[],
+    { anyCase = false }: { readonly anyCase?: boolean } = {},
+  ): Choice | undefined {
     const value = this.text(name);
     if (value === undefined) return undefined;
-    const choice = choices.find((candidate) => candidate === value);
+    const choice = choices.find((candidate) => candidate === (anyCase ? value.toLowerCase() : value));
     if (choice === undefined) throw new ConfigError(name, `"${value}" is none of ${choices.join(", ")}`);
     return choice;
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawnSync } from "node:child_process";
 import { connect } from "node:net";
+import { networkInterfaces } from "node:os";
 import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { status } from "@grpc/grpc-js";
@@ -109,10 +110,39 @@ describe("the proxy's program", () => {
       const put = (body: string) => fetch(`${admin}/proxy-log-level`, { method: "PUT", body });
       assert.equal((await put("linkerd=loud")).status, 400);
       assert.equal((await put("warn,linkerd=debug")).status, 204);
-      assert.equal((await fetch(`${admin}/proxy-log-level`, { method: "POST" })).status, 405);
+      const wrong = await fetch(`${admin}/proxy-log-level`, { method: "POST" });
+      assert.deepEqual([wrong.status, wrong.headers.get("allow")], [405, "GET, PUT"]);
       assert.equal((await fetch(`${admin}/nothing`)).status, 404);
       assert.equal((await fetch(`${admin}/shutdown`, { method: "POST" })).status, 404);
     }));
+
+  it("logs by its new filter at once, target by target, and tells nobody outside its pod of it", () =>
+    running(
+      async (proxy) => {
+        const admin = await ready(proxy);
+        const set = async (filter: string): Promise<string> => {
+          const before = proxy.output().length;
+          const answer = await fetch(`${admin}/proxy-log-level`, { method: "PUT", body: filter });
+          assert.equal(answer.status, 204, filter);
+          assert.equal(await (await fetch(`${admin}/proxy-log-level`)).text(), `${filter || "warn"}\n`);
+          return proxy.output().slice(before);
+        };
+        const told = /INFO linkerd_admin: the log filter is now "(.*)"/;
+        assert.equal(told.exec(await set("warn,linkerd=info"))?.[1], "warn,linkerd=info");
+        assert.doesNotMatch(await set("warn"), told);
+        assert.doesNotMatch(await set("warn,linkerd_proxy=debug"), told);
+        assert.match(await set("off,linkerd_admin=3"), told);
+        assert.match(await set("WARN,linkerd[{headers}]=off,linkerd_adm=TRACE"), told);
+        assert.doesNotMatch(await set(""), told);
+        const [, port = ""] = new URL(admin).host.split(":");
+        const elsewhere = addressOfThisMachine();
+        if (elsewhere === undefined) return;
+        const outside = await fetch(`http://${elsewhere}:${port}/proxy-log-level`);
+        assert.deepEqual([outside.status, await outside.text()], [403, "only from this pod\n"]);
+        assert.equal((await fetch(`http://${elsewhere}:${port}/live`)).status, 200);
+      },
+      { overrides: { LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "0.0.0.0:0" } },
+    ));
 
   it("ends with 0 on SIGTERM, ready or not, and on /shutdown where that is enabled", async () => {
     await running(async (proxy) => {
@@ -182,6 +212,12 @@ function dial(port: number): Promise<void> {
     });
     socket.on("error", reject);
   });
+}
+
+/** Another than loopback's. undefined: it has none. */
+function addressOfThisMachine(): string | undefined {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
 }
 
 function curl(...args: string[]): Promise<Buffer> {

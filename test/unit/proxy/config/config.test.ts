@@ -146,6 +146,8 @@ describe("the proxy's environment", () => {
     });
     assert.throws(() => readConfig({ ...least, [`${P}TRACE_COLLECTOR_SVC_ADDR`]: "collector:4317" }), /SVC_NAME/);
     assert.throws(() => readConfig({ ...least, [`${P}ACCESS_LOG`]: "xml" }), /ACCESS_LOG/);
+    const shouted = readConfig({ ...least, [`${P}ACCESS_LOG`]: "Apache", [`${P}LOG_FORMAT`]: "JSON" });
+    assert.deepEqual([shouted.accessLog, shouted.log.format], ["apache", "json"]);
   });
 
   it("needs each of its least", () => {
@@ -198,6 +200,13 @@ describe("log filters", () => {
       { target: "", level: 2 },
     ]);
     assert.deepEqual(parseLogFilter("linkerd"), [{ target: "linkerd", level: 5 }]);
+    assert.deepEqual(parseLogFilter("WARN,linkerd=3,a::b=0"), [
+      { target: "linkerd", level: 3 },
+      { target: "a::b", level: 0 },
+      { target: "", level: 2 },
+    ]);
+    assert.deepEqual(parseLogFilter(""), [{ target: "", level: 2 }], "as Linkerd's");
+    assert.deepEqual(parseLogFilter("[{headers}]=off"), [{ target: "", level: 2 }]);
     assert.equal(parseLogFilter("a=b=c"), undefined);
     assert.equal(parseLogFilter("linkerd=9"), undefined);
   });
