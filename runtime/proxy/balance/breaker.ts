@@ -10,12 +10,12 @@ interface Backoff {
 }
 
 export interface AccrualPolicy {
-  /** Failures in a row that open the circuit. */
+  /** Failures in a row that open the circuit; Infinity: none do. */
   readonly maxConsecutive: number;
   readonly backoff: Backoff;
-  /** Retry-After, of 429 and 503, is at least how long it is left alone. */
+  /** What an overloaded endpoint asks for is at least how long it is left alone. */
   readonly honorsRetryAfter: boolean;
-  /** The `unified` kind: it opens for a low rate of success too, and takes 429 and RESOURCE_EXHAUSTED for failures. */
+  /** The `unified` kind: it opens for a low rate of success too, for which 429 and RESOURCE_EXHAUSTED are failures. */
   readonly rate?: { readonly threshold: number; readonly windowMs: number; readonly minRequests: number };
   /** So many endpoints stay, however badly they do. */
   readonly minReady: number;
@@ -32,12 +32,29 @@ export interface Outcome {
   readonly status: number;
   readonly grpcStatus: number | undefined;
   readonly failure: boolean;
+  /** Of Retry-After or grpc-retry-pushback-ms. */
   readonly retryAfterMs: number | undefined;
 }
 
 const BUCKETS = 10;
 const TOO_MANY_REQUESTS = 429;
+const SERVICE_UNAVAILABLE = 503;
 const RESOURCE_EXHAUSTED = 8;
+const UNAVAILABLE = 14;
+/** Longer than any endpoint is left alone because it says so (Linkerd's). */
+const MAX_HINT_MS = 300_000;
+
+/** It has too much to do: no failure of the endpoint's, but a reason to ask another one. */
+export function isRateLimited({ status, grpcStatus }: Outcome): boolean {
+  return status === TOO_MANY_REQUESTS || grpcStatus === RESOURCE_EXHAUSTED;
+}
+
+/** How long an overloaded endpoint asks to be left alone, milliseconds: other failures say nothing of the kind. */
+export function retryHint(outcome: Outcome): number | undefined {
+  const { status, grpcStatus, retryAfterMs } = outcome;
+  const overloaded = isRateLimited(outcome) || status === SERVICE_UNAVAILABLE || grpcStatus === UNAVAILABLE;
+  return overloaded ? retryAfterMs : undefined;
+}
 
 export class Breaker {
   readonly #policy: AccrualPolicy;
@@ -74,27 +91,26 @@ export class Breaker {
     this.probing = false;
   }
 
-  outcome({ status, grpcStatus, failure, retryAfterMs }: Outcome, now: number): void {
+  outcome(outcome: Outcome, now: number): void {
     const { rate, maxConsecutive } = this.#policy;
-    const limited = rate !== undefined && (status === TOO_MANY_REQUESTS || grpcStatus === RESOURCE_EXHAUSTED);
-    const failed = failure || limited;
+    const { failure } = outcome;
+    const failed = failure || (rate !== undefined && isRateLimited(outcome));
     if (this.openUntil !== 0) {
       // What was sent before the circuit opened decides nothing.
       if (!this.probing) return;
       this.probing = false;
-      if (failed) this.#open(now, retryAfterMs);
+      if (failed) this.#open(now, retryHint(outcome));
       else this.#close();
       return;
     }
-    this.#count(failed, now);
-    if (failed && (this.#consecutive >= maxConsecutive || this.#rateIsLow())) this.#open(now, retryAfterMs);
+    // Those in a row are of an endpoint that is broken; one that has too much to do is not.
+    this.#consecutive = failure ? this.#consecutive + 1 : 0;
+    if (rate !== undefined) this.#count(rate.windowMs, failed, now);
+    if (failed && (this.#consecutive >= maxConsecutive || this.#rateIsLow())) this.#open(now, retryHint(outcome));
   }
 
-  #count(failed: boolean, now: number): void {
-    this.#consecutive = failed ? this.#consecutive + 1 : 0;
-    const { rate } = this.#policy;
-    if (rate === undefined) return;
-    const bucket = Math.floor(now / (rate.windowMs / BUCKETS));
+  #count(windowMs: number, failed: boolean, now: number): void {
+    const bucket = Math.floor(now / (windowMs / BUCKETS));
     for (let step = Math.max(this.#bucket + 1, bucket - BUCKETS + 1); step <= bucket; step++) {
       this.#good[step % BUCKETS] = 0;
       this.#bad[step % BUCKETS] = 0;
@@ -112,12 +128,12 @@ export class Breaker {
     return all >= rate.minRequests && good / all < rate.threshold;
   }
 
-  #open(now: number, retryAfterMs: number | undefined): void {
+  #open(now: number, hintMs: number | undefined): void {
     if (this.openUntil === 0 && !this.#mayOpen()) return;
     const { minMs, maxMs, jitter } = this.#policy.backoff;
     const backoff = Math.min(maxMs, minMs * 2 ** this.#opened) * (1 + jitter * this.#random());
     this.#opened++;
-    const hint = this.#policy.honorsRetryAfter ? (retryAfterMs ?? 0) : 0;
+    const hint = this.#policy.honorsRetryAfter ? Math.min(MAX_HINT_MS, hintMs ?? 0) : 0;
     this.openUntil = now + Math.max(backoff, hint);
   }
 
@@ -128,6 +144,11 @@ export class Breaker {
     this.#good.fill(0);
     this.#bad.fill(0);
   }
+}
+
+/** grpc-retry-pushback-ms (gRPC's A6). What is negative asks for no retry at all, which is nothing that one could wait for. */
+export function parsePushback(value: string): number | undefined {
+  return /^\d{1,10}$/.test(value) ? Number(value) : undefined;
 }
 
 /** Retry-After in seconds or as a date (RFC 9110, 10.2.3). @param wallNow milliseconds since 1970 */

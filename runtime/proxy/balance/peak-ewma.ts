@@ -31,8 +31,16 @@ export class PeakEwma {
     this.#updatedAt = now;
   }
 
+  /** A request failed, which counts as an answer after `rttMs`; it makes no endpoint look better than it did. */
+  penalize(rttMs: number, now: number): void {
+    this.observe(Math.max(rttMs, this.#faded(now)), now);
+  }
+
   load(now: number): number {
-    const faded = this.#estimateMs * Math.exp(Math.min(0, this.#updatedAt - now) / this.#decayMs);
-    return Math.max(faded, FLOOR_MS) * (this.outstanding + 1);
+    return Math.max(this.#faded(now), FLOOR_MS) * (this.outstanding + 1);
+  }
+
+  #faded(now: number): number {
+    return this.#estimateMs * Math.exp(Math.min(0, this.#updatedAt - now) / this.#decayMs);
   }
 }

@@ -6,7 +6,7 @@
 import type { HeaderField } from "../../wire/hpack/field.ts";
 import { errorCode } from "../../wire/http2/protocol.ts";
 import type { Http2Stream, StreamHandler, StreamReset } from "../../wire/http2/stream.ts";
-import { parseRetryAfter } from "../balance/breaker.ts";
+import { parsePushback, parseRetryAfter } from "../balance/breaker.ts";
 import { CANCEL, ExchangeRecord } from "../http/exchange-record.ts";
 import { Refusal } from "../http/failure.ts";
 import { RequestCopy } from "../http/request-copy.ts";
@@ -276,6 +276,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   onResponseTrailers(fields: readonly HeaderField[]): void {
     const kinds = kindsOf(fields);
     if ((kinds & GRPC_STATUS) !== 0) this.grpcStatus = grpcStatusOf(fields);
+    if (this.record.destination?.judged === true) this.#noteRetryAfter(fields);
     if (this.#peeked !== undefined) {
       const status = Number(this.#peeked[0]?.value);
       const again = this.record.rule?.retry?.retriesOn(status, this.grpcStatus) ? this.mayRetry() : undefined;
@@ -290,8 +291,10 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   }
 
   #noteRetryAfter(fields: readonly HeaderField[]): void {
-    const field = fields.find(({ name }) => name === "retry-after");
-    this.record.retryAfterMs = parseRetryAfter(field?.value, Date.now());
+    for (const { name, value } of fields) {
+      if (name === "retry-after") this.record.retryAfterMs = parseRetryAfter(value, Date.now());
+      else if (name === "grpc-retry-pushback-ms") this.record.retryAfterMs = parsePushback(value);
+    }
   }
 
   /** The server has said all. The request may still be under way. */

@@ -203,11 +203,11 @@ function accrualPolicy(accrual: FailureAccrual | undefined): AccrualPolicy | und
     honorsRetryAfter: backoff?.respectRetryAfterHint ?? false,
     minReady: accrual?.ejection?.minReadyEndpoints ?? 0,
   };
-  if (kind.$case === "consecutiveFailures") return { ...common, maxConsecutive: kind.value.maxFailures };
+  const orNever = (max: number): number => (max === 0 ? Number.POSITIVE_INFINITY : max);
+  if (kind.$case === "consecutiveFailures") return { ...common, maxConsecutive: orNever(kind.value.maxFailures) };
   const { successRateThreshold: threshold, decay, minRequests, maxConsecutiveFailures } = kind.value;
   const windowMs = durationMs(decay) ?? 10_000;
-  const maxConsecutive = maxConsecutiveFailures === 0 ? Number.POSITIVE_INFINITY : maxConsecutiveFailures;
-  return { ...common, maxConsecutive, rate: { threshold, windowMs, minRequests } };
+  return { ...common, maxConsecutive: orNever(maxConsecutiveFailures), rate: { threshold, windowMs, minRequests } };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What the outbound side keeps for one endpoint: its connections, its series, and the balancer's notes. */
-import type { Breaker, Outcome, PenaltyPolicy } from "../balance/breaker.ts";
+import { type Breaker, isRateLimited, type Outcome, type PenaltyPolicy, retryHint } from "../balance/breaker.ts";
 import type { PeakEwma } from "../balance/peak-ewma.ts";
 import type { ObservedServer } from "../http/observer.ts";
 import type { Destination, Http1Upstreams } from "../http/service.ts";
@@ -17,7 +17,6 @@ import type { Endpoint } from "./target.ts";
 
 const POOL_IDLE_MS = 3_000;
 const MAX_IDLE = 10_000;
-const TOO_MANY_REQUESTS = 429;
 
 export function endpointLabels(options: OutboundOptions, endpoint: Endpoint): { target: Labels; tls: Labels } {
   return {
@@ -151,10 +150,9 @@ export class HttpEndpoint implements Destination {
 
   outcome(outcome: Outcome, now: number): void {
     this.#breaker?.outcome(outcome, now);
-    const { status, failure, retryAfterMs = 0 } = outcome;
-    if (this.#penalty === undefined || !(failure || status === TOO_MANY_REQUESTS)) return;
+    if (this.#penalty === undefined || !(outcome.failure || isRateLimited(outcome))) return;
     const { penaltyMs, maxRetryAfterMs } = this.#penalty;
-    this.#ewma?.observe(Math.max(penaltyMs, Math.min(maxRetryAfterMs, retryAfterMs)), now);
+    this.#ewma?.penalize(Math.max(penaltyMs, Math.min(maxRetryAfterMs, retryHint(outcome) ?? 0)), now);
   }
 
   ended(): void {
