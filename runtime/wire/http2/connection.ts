@@ -25,6 +25,8 @@ export interface ConnectionEvents {
   /** The other end takes no new streams. Those beyond its last have been closed as unprocessed. */
   onGoAway(code: number, reason: string): void;
   onPingAck(): void;
+  /** The other end asks for a sign of life, and gets it. */
+  onPing?(): void;
   /** The last open stream has ended. */
   onIdle(): void;
   /** The other end's settings came, or changed. */
@@ -312,6 +314,7 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.#flood.reply();
     this.#writer.ping(bytes, start, true);
     this.#announce();
+    this.#events.onPing?.();
   }
 
   onGoAway(lastStreamId: number, code: number, bytes: Buffer, start: number, end: number): void {
