@@ -183,6 +183,7 @@ export class SidecarProxy {
       tracer: await this.#startTracing(tls),
       ips: new Set(config.inbound.ips),
       headTimeoutMs: config.headTimeoutMs,
+      http2Windows: config.http2Windows,
     } satisfies Partial<DataPlaneOptions>;
     const outboundLog = log.logger("linkerd_outbound");
     const outboundOptions: OutboundOptions = {
@@ -193,6 +194,7 @@ export class SidecarProxy {
       poolIdleMs: config.outbound.poolIdleMs,
       maxIdlePerEndpoint: config.outbound.maxIdlePerEndpoint,
       backlog: config.outbound.backlog,
+      http2Limits: config.outbound.http2,
       connectBackoff: config.outbound.connectBackoff,
       informationalHeaders: config.outbound.informationalHeaders,
       targets,
@@ -212,6 +214,7 @@ export class SidecarProxy {
         ? {}
         : { gateway: { suffixes: config.inbound.gatewaySuffixes, outbound: outboundOptions } }),
       backlog: config.inbound.backlog,
+      http2Limits: config.inbound.http2,
       detectTimeoutMs: config.inbound.detectTimeoutMs,
       policies,
       log: (message) => inboundLog.info(message),

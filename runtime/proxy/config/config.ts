@@ -5,6 +5,7 @@
 import type { DefaultInboundPolicy } from "../../model/mesh-config.ts";
 import type { PortRange } from "../../model/ports.ts";
 import type { AccessLogFormat } from "../access-log/format.ts";
+import type { Http2Limits, Http2Windows } from "../http2/limits.ts";
 import { parseLogFilter } from "../log.ts";
 import type { Network } from "../policy/networks.ts";
 import type { ResourceTexts } from "../trace/resource.ts";
@@ -12,6 +13,7 @@ import type { Liveness, SocketSettings } from "../transport/socket-settings.ts";
 import type { Address } from "../transport/stream.ts";
 import { type ConnectBackoff, readConnectBackoff } from "./connect-backoff.ts";
 import { ConfigError, type ControlAddress, Environment } from "./environment.ts";
+import { readHttp2Limits, readHttp2Windows } from "./http2.ts";
 import { readWithoutEffect } from "./without-effect.ts";
 
 export interface StreamLimits {
@@ -66,6 +68,7 @@ export interface ProxyConfig {
     readonly gatewaySuffixes: readonly string[];
     readonly backlog: number;
     readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
+    readonly http2: Http2Limits;
   };
   readonly outbound: {
     /** One or two. */
@@ -79,8 +82,11 @@ export interface ProxyConfig {
     readonly maxIdlePerEndpoint: number;
     readonly backlog: number;
     readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
+    readonly http2: Http2Limits;
     readonly informationalHeaders: boolean;
   };
+  /** HTTP2_INITIAL_*: of connections to servers, on both sides. */
+  readonly http2Windows: Http2Windows;
   readonly admin: Address;
   readonly tap: { readonly listen: Address; readonly clientName?: string };
   readonly log: { readonly filter: string; readonly format: "plain" | "json" };
@@ -148,6 +154,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     dns: readDns(env, name),
     inbound: { listen: inboundListen, ...readInbound(env, name, admin.port, inboundListen.port) },
     outbound: readOutbound(env, name),
+    http2Windows: readHttp2Windows(env, name("HTTP2")),
     admin,
     tap: {
       listen: env.address(name("CONTROL_LISTEN_ADDR"), { ip: "0.0.0.0", port: 4190 }),
@@ -275,6 +282,7 @@ function readInbound(
     gatewaySuffixes,
     backlog: env.integer(name("INBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
     sockets: readSockets(env, name, "INBOUND"),
+    http2: readHttp2Limits(env, name("INBOUND_SERVER_HTTP2")),
   };
 }
 
@@ -294,6 +302,7 @@ function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
     maxIdlePerEndpoint: env.integer(name("OUTBOUND_MAX_IDLE_CONNS_PER_ENDPOINT"), 10_000),
     backlog: env.integer(name("OUTBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
     sockets: readSockets(env, name, "OUTBOUND"),
+    http2: readHttp2Limits(env, name("OUTBOUND_SERVER_HTTP2")),
     informationalHeaders: !env.boolean(name("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS"), ingress),
   };
 }

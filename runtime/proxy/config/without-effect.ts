@@ -59,19 +59,6 @@ const GROUPS: readonly Group[] = [
     names: { integer: ["OUTBOUND_MAX_IN_FLIGHT"] },
   },
   {
-    reason: "limits of HTTP/2 connections are this proxy's own",
-    names: {
-      duration: both(["SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "SERVER_HTTP2_KEEP_ALIVE_TIMEOUT"]),
-      integer: [
-        "HTTP2_INITIAL_STREAM_WINDOW_SIZE",
-        "HTTP2_INITIAL_CONNECTION_WINDOW_SIZE",
-        ...both(["SERVER_HTTP2_MAX_CONCURRENT_STREAMS", "SERVER_HTTP2_MAX_FRAME_SIZE"]),
-        ...both(["SERVER_HTTP2_MAX_HEADER_LIST_SIZE", "SERVER_HTTP2_INITIAL_STREAM_WINDOW_SIZE"]),
-        ...both(["SERVER_HTTP2_INITIAL_CONNECTION_WINDOW_SIZE"]),
-      ],
-    },
-  },
-  {
     reason: "a connection whose streams are reset faster than answered is closed, by a limit of this proxy's own",
     names: { integer: both(["SERVER_HTTP2_MAX_PENDING_ACCEPT_RESET_STREAMS"]) },
   },

@@ -7,8 +7,8 @@ import type { Http2Stream, StreamHandler } from "../../wire/http2/stream.ts";
 import type { TcpSeries } from "../metrics/series.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { keepAlive, type Living, letGo } from "./keep-alive.ts";
-import { CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STORED_BYTES } from "./limits.ts";
+import { DEFAULT_LIFE, keepAlive, type Living, letGo } from "./keep-alive.ts";
+import { DEFAULT_WINDOWS, type Http2Windows, MAX_HEADER_BYTES, MAX_STORED_BYTES } from "./limits.ts";
 import type { Http2Client } from "./upstreams.ts";
 
 export interface ClientSessionEvents {
@@ -37,14 +37,15 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
   #writable = true;
   #settled = false;
   silentTicks = 0;
+  readonly life = DEFAULT_LIFE;
   /** Monotonic milliseconds since when it has no streams. */
   idleSince = 0;
 
-  constructor(events: ClientSessionEvents) {
+  constructor(events: ClientSessionEvents, windows: Http2Windows = DEFAULT_WINDOWS) {
     this.#events = events;
     this.#http2 = new ClientConnection({
-      settings: { ...INITIAL_SETTINGS, maxHeaderListBytes: MAX_HEADER_BYTES },
-      connectionWindow: CONNECTION_WINDOW,
+      settings: { ...INITIAL_SETTINGS, initialWindow: windows.stream, maxHeaderListBytes: MAX_HEADER_BYTES },
+      connectionWindow: windows.connection,
       maxStoredBytes: MAX_STORED_BYTES,
       maxHeaderBlockBytes: MAX_HEADER_BYTES,
       events: {

@@ -6,14 +6,27 @@
 export interface Living {
   /** Ticks since the other end was last heard. Set to 0 by whoever hears it. */
   silentTicks: number;
+  readonly life: Life;
   ping(): void;
   die(): void;
 }
 
+/** After how many ticks of silence it is asked, and given up. */
+export interface Life {
+  readonly askAt: number;
+  readonly dieAt: number;
+}
+
 const TICK_MS = 2_000;
-/** Linkerd asks after 10 s, and waits 3: ticks make it 10 to 12, and 4 to 6. */
-const ASK_AT = 5;
-const DIE_AT = 8;
+/** Linkerd asks after 10 s, and waits 3: ticks make it 8 to 10, and 6. */
+export const DEFAULT_LIFE: Life = lifeOf(10_000, 3_000);
+
+/** @param intervalMs of silence before it is asked. @param timeoutMs for its answer. Both become ticks: up to 2 s longer */
+export function lifeOf(intervalMs: number, timeoutMs: number): Life {
+  const askAt = Math.max(1, Math.ceil(intervalMs / TICK_MS));
+  // The answer's first tick may be nearly over when it is asked.
+  return { askAt, dieAt: askAt + Math.max(1, Math.ceil(timeoutMs / TICK_MS)) + 1 };
+}
 
 const all = new Set<Living>();
 let ticker: NodeJS.Timeout | undefined;
@@ -32,7 +45,8 @@ export function letGo(connection: Living): void {
 function tick(): void {
   for (const connection of [...all]) {
     connection.silentTicks++;
-    if (connection.silentTicks === ASK_AT) connection.ping();
-    else if (connection.silentTicks >= DIE_AT) connection.die();
+    const { askAt, dieAt } = connection.life;
+    if (connection.silentTicks === askAt) connection.ping();
+    else if (connection.silentTicks >= dieAt) connection.die();
   }
 }

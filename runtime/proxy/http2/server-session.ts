@@ -7,8 +7,8 @@ import type { HttpService } from "../http/service.ts";
 import { Farewell } from "../http1/farewell.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { keepAlive, type Living, letGo } from "./keep-alive.ts";
-import { CONNECTION_WINDOW, MAX_HEADER_BYTES, MAX_STORED_BYTES, MAX_STREAMS } from "./limits.ts";
+import { keepAlive, type Life, type Living, letGo } from "./keep-alive.ts";
+import { type Http2Limits, MAX_STORED_BYTES, SERVER_LIMITS } from "./limits.ts";
 import { StreamExchange } from "./stream-exchange.ts";
 
 /** How long the answer to a sign of life may take before the connection's end is told without it, and requests to come behind their client's GOAWAY. */
@@ -28,17 +28,26 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   #goodbye: NodeJS.Timeout | undefined;
   #pings = 0;
   silentTicks = 0;
+  readonly life: Life;
 
-  constructor(stream: ByteStream, service: HttpService) {
+  constructor(stream: ByteStream, service: HttpService, limits: Http2Limits = SERVER_LIMITS) {
+    const { windows, maxStreams, maxFrameBytes, maxHeaderBytes } = limits;
+    this.life = limits.life;
     this.service = service;
     this.#requestFields = fieldsOf(service.requestLines);
     this.#stream = stream;
     this.#farewell = new Farewell(stream);
     this.#http2 = new ServerConnection({
-      settings: { ...INITIAL_SETTINGS, maxConcurrentStreams: MAX_STREAMS, maxHeaderListBytes: MAX_HEADER_BYTES },
-      connectionWindow: CONNECTION_WINDOW,
+      settings: {
+        ...INITIAL_SETTINGS,
+        maxConcurrentStreams: maxStreams,
+        initialWindow: windows.stream,
+        maxFrameBytes,
+        maxHeaderListBytes: maxHeaderBytes,
+      },
+      connectionWindow: windows.connection,
       maxStoredBytes: MAX_STORED_BYTES,
-      maxHeaderBlockBytes: MAX_HEADER_BYTES,
+      maxHeaderBlockBytes: maxHeaderBytes,
       events: {
         onOutput: () => flushThisTurn(this),
         onGoAway: () => this.#onPeerLeaves(),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { readConfig } from "../../../../runtime/proxy/config/config.ts";
 import { ConfigError } from "../../../../runtime/proxy/config/environment.ts";
+import { SERVER_LIMITS } from "../../../../runtime/proxy/http2/limits.ts";
 import { parseLogFilter } from "../../../../runtime/proxy/log.ts";
 
 const P = "LINKERD2_PROXY_";
@@ -50,8 +51,10 @@ describe("the proxy's environment", () => {
         accept: { keepAliveMs: 10_000, userTimeoutMs: 0 },
         connect: { keepAliveMs: 10_000, userTimeoutMs: 0 },
       },
+      http2: SERVER_LIMITS,
       informationalHeaders: true,
     });
+    assert.deepEqual(config.http2Windows, { stream: 65_535, connection: 1_048_576 });
     assert.deepEqual(config.inbound, {
       listen: { ip: "0.0.0.0", port: 4143 },
       defaultPolicy: "all-unauthenticated",
@@ -71,6 +74,7 @@ describe("the proxy's environment", () => {
         accept: { keepAliveMs: 10_000, userTimeoutMs: 0 },
         connect: { keepAliveMs: 10_000, userTimeoutMs: 0 },
       },
+      http2: SERVER_LIMITS,
     });
     assert.deepEqual(config.admin, { ip: "127.0.0.1", port: 4191 });
     assert.deepEqual(config.tap, { listen: { ip: "0.0.0.0", port: 4190 } });
@@ -181,6 +185,8 @@ describe("the proxy's environment", () => {
       ["INBOUND_CONNECT_EXP_BACKOFF_MIN", "1s", /BACKOFF_MAX: is required where another/],
       ["OUTBOUND_CONNECT_EXP_BACKOFF_JITTER", "0.5", /BACKOFF_MIN: is required where another/],
       ["OUTBOUND_SERVER_HTTP2_KEEP_ALIVE_INTERVAL", "soon", /not a duration/],
+      ["INBOUND_SERVER_HTTP2_MAX_FRAME_SIZE", "1000", /MAX_FRAME_SIZE: is not between 16384 and 16777215/],
+      ["HTTP2_INITIAL_STREAM_WINDOW_SIZE", "2147483648", /is more than 2147483647/],
       ["IDENTITY_DISABLED", "1", /without identity is not supported/],
       ["LOG", "linkerd=loud", /LOG: "linkerd=loud" is not a log filter/],
       ["LOG_FORMAT", "xml", /none of plain, json/],

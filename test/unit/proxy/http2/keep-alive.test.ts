@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { HttpService } from "../../../../runtime/proxy/http/service.ts";
 import { ClientSession } from "../../../../runtime/proxy/http2/client-session.ts";
+import { lifeOf } from "../../../../runtime/proxy/http2/keep-alive.ts";
+import { SERVER_LIMITS } from "../../../../runtime/proxy/http2/limits.ts";
 import { ServerSession } from "../../../../runtime/proxy/http2/server-session.ts";
 import type { TcpSeries } from "../../../../runtime/proxy/metrics/series.ts";
 import type { StreamHandler, StreamReset } from "../../../../runtime/wire/http2/stream.ts";
@@ -143,5 +145,32 @@ test("a client that says GOAWAY may still ask; where it does not, its connection
     session.close();
   } finally {
     mock.timers.reset();
+  }
+});
+
+test("a client is asked and given up as its side's limits say, in whole ticks", async () => {
+  assert.deepEqual(lifeOf(10_000, 3_000), SERVER_LIMITS.life);
+  const cases: [intervalMs: number, timeoutMs: number, ticks: number][] = [
+    [1_000, 1_000, 3],
+    [20_000, 10_000, 16],
+  ];
+  for (const [intervalMs, timeoutMs, expected] of cases) {
+    mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+    try {
+      const [near, far] = pipe(MOST);
+      const session = new ServerSession(near, service, { ...SERVER_LIMITS, life: lifeOf(intervalMs, timeoutMs) });
+      const { end } = wireClient(far, 65_535, 65_535);
+      end.flush();
+      far.pump(MOST);
+      const ticks = await ticksUntil(
+        () => near.closed,
+        40,
+        () => near.pump(MOST),
+      );
+      assert.equal(ticks, expected);
+      session.close();
+    } finally {
+      mock.timers.reset();
+    }
   }
 });
