@@ -7,7 +7,7 @@ import type { Http2Stream, StreamHandler } from "../../wire/http2/stream.ts";
 import type { TcpSeries } from "../metrics/series.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { DEFAULT_LIFE, keepAlive, type Living, letGo } from "./keep-alive.ts";
+import { DEFAULT_LIFE, heard, keepAlive, type Living, letGo } from "./keep-alive.ts";
 import { DEFAULT_WINDOWS, type Http2Windows, MAX_HEADER_BYTES, MAX_STORED_BYTES } from "./limits.ts";
 import type { Http2Client } from "./upstreams.ts";
 
@@ -37,6 +37,8 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
   #writable = true;
   #settled = false;
   silentTicks = 0;
+  /** PINGs of the other end in the read under way. */
+  #asked = 0;
   readonly life = DEFAULT_LIFE;
   /** Monotonic milliseconds since when it has no streams. */
   idleSince = 0;
@@ -52,6 +54,7 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
         onOutput: () => flushThisTurn(this),
         onGoAway: () => this.retire(),
         onPingAck: () => undefined,
+        onPing: () => this.#asked++,
         onIdle: () => this.#onIdle(),
         onSettings: () => {
           this.#settled = true;
@@ -121,8 +124,9 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
 
   onData(buffer: Buffer, start: number, end: number): void {
     this.#events.tcp.read(end - start);
-    this.silentTicks = 0;
+    this.#asked = 0;
     this.#http2.receive(buffer, start, end);
+    heard(this, end - start, this.#asked);
   }
 
   ping(): void {

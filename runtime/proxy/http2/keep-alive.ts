@@ -1,10 +1,13 @@
 /**
  * Signs of life of HTTP/2 connections (reference 9.7): one that was silent is asked for one, and ends without an answer. One
  * ticker for all of them, which runs while there are any.
+ *
+ * That the other end asks is none: it does so because it hears nothing, and where a network loses all that goes one way, whoever
+ * is heard would keep a connection for as long again on which nobody hears it.
  */
 
 export interface Living {
-  /** Ticks since the other end was last heard. Set to 0 by whoever hears it. */
+  /** Ticks since the other end was last heard: see {@link heard}. */
   silentTicks: number;
   readonly life: Life;
   ping(): void;
@@ -34,6 +37,14 @@ let ticker: NodeJS.Timeout | undefined;
 export function keepAlive(connection: Living): void {
   all.add(connection);
   ticker ??= setInterval(tick, TICK_MS);
+}
+
+/** A frame of it (RFC 9113, 6.7). */
+const PING_BYTES = 17;
+
+/** `bytes` were read of the other end, among them so many PINGs that ask. */
+export function heard(connection: Living, bytes: number, pings: number): void {
+  if (bytes > pings * PING_BYTES) connection.silentTicks = 0;
 }
 
 export function letGo(connection: Living): void {

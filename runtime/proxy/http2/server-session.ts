@@ -7,7 +7,7 @@ import type { HttpService } from "../http/service.ts";
 import { Farewell } from "../http1/farewell.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { keepAlive, type Life, type Living, letGo } from "./keep-alive.ts";
+import { heard, keepAlive, type Life, type Living, letGo } from "./keep-alive.ts";
 import { type Http2Limits, MAX_STORED_BYTES, SERVER_LIMITS } from "./limits.ts";
 import { StreamExchange } from "./stream-exchange.ts";
 
@@ -28,6 +28,8 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   #goodbye: NodeJS.Timeout | undefined;
   #pings = 0;
   silentTicks = 0;
+  /** PINGs of the other end in the read under way. */
+  #asked = 0;
   readonly life: Life;
 
   constructor(stream: ByteStream, service: HttpService, limits: Http2Limits = SERVER_LIMITS) {
@@ -52,6 +54,7 @@ export class ServerSession implements StreamOwner, Flushable, Living {
         onOutput: () => flushThisTurn(this),
         onGoAway: () => this.#onPeerLeaves(),
         onPingAck: () => this.#onPingAck(),
+        onPing: () => this.#asked++,
         onIdle: () => this.#onIdle(),
         onSettings: () => undefined,
         onClose: () => this.#onOver(),
@@ -76,8 +79,9 @@ export class ServerSession implements StreamOwner, Flushable, Living {
 
   onData(buffer: Buffer, start: number, end: number): void {
     this.service.tcp.read(end - start);
-    this.silentTicks = 0;
+    this.#asked = 0;
     this.#http2.receive(buffer, start, end);
+    heard(this, end - start, this.#asked);
   }
 
   onEnd(): void {

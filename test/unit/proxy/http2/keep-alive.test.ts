@@ -60,6 +60,30 @@ test("a client that says nothing any more is given up after 16 s, also where it 
   }
 });
 
+test("a client that only asks, because it hears nothing, is given up all the same", async () => {
+  mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
+  try {
+    const [near, far] = pipe(MOST);
+    const session = new ServerSession(near, service);
+    const { end, http2 } = wireClient(far, 65_535, 65_535);
+    end.flush();
+    far.pump(MOST);
+    const ticks = await ticksUntil(
+      () => near.closed,
+      20,
+      () => {
+        http2.ping();
+        end.flush();
+        far.pump(MOST);
+      },
+    );
+    assert.equal(ticks, 8);
+    session.close();
+  } finally {
+    mock.timers.reset();
+  }
+});
+
 test("a client that answers stays", async () => {
   mock.timers.enable({ apis: ["setInterval", "setTimeout"] });
   try {
