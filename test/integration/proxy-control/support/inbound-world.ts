@@ -27,6 +27,8 @@ import { connect, PROXY_IDENTITY, silent } from "./clients.ts";
 import { ControlPlane } from "./control-plane.ts";
 import { until } from "./until.ts";
 
+/** The body of `/big`. */
+export const BIG = Buffer.alloc(1024 * 1024, "b");
 /** Where clients seem to come from: what comes from loopback is never checked. */
 const CLIENT_IP = "10.1.2.3";
 
@@ -54,7 +56,7 @@ export class InboundWorld {
   readonly metrics = new Recorder();
   readonly log: string[] = [];
   /**
-   * Of applications that answer with the request's head as JSON; to `/slow` after a while, to `/die` not at all, to `/half` with half of
+   * Of applications that answer with the request's head as JSON; to `/slow` after a while, to `/big` with {@link BIG}, to `/die` not at all, to `/half` with half of
    * a body. They take CONNECT, and the first one upgrades, and echo then.
    */
   readonly ports = { "HTTP/1.1": 0, "HTTP/2": 0, echo: 0 };
@@ -156,6 +158,7 @@ export class InboundWorld {
     const http1 = createHttpServer((request, response) => {
       const answer = (): void => void response.end(JSON.stringify(request.headers));
       if (request.url === "/slow") setTimeout(answer, 300);
+      else if (request.url === "/big") response.end(BIG);
       else if (request.url === "/die") request.socket.destroy();
       else if (request.url === "/half") {
         response.writeHead(200, { "content-length": 100 });
@@ -190,7 +193,10 @@ export class InboundWorld {
       };
       const path = headers[":path"];
       if (path === "/slow") setTimeout(() => stream.destroyed || answer(), 300);
-      else if (path === "/die") stream.session?.destroy();
+      else if (path === "/big") {
+        stream.respond({ ":status": 200 });
+        stream.end(BIG);
+      } else if (path === "/die") stream.session?.destroy();
       else if (path === "/half") {
         stream.respond({ ":status": 200, "content-length": 100 });
         stream.write("half", () => stream.close(2));

@@ -11,6 +11,7 @@ import {
   parseResponseHead,
   TOO_LARGE,
 } from "../../../../runtime/proxy/http1/parse-head.ts";
+import { MALFORMED_HEADS } from "./malformed-heads.ts";
 
 const head = new Head();
 
@@ -56,48 +57,7 @@ describe("request heads", () => {
     test(`${name} is taken`, () => assert.equal(request(text), COMPLETE));
   }
 
-  const bad: Readonly<Record<string, string>> = {
-    "a length beside chunked": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-    "chunked beside a length": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 1\r\n\r\n",
-    "two lengths, even equal": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
-    "a list of lengths": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1, 1\r\n\r\n",
-    "a length with a sign": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\n",
-    "a length in hex": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x1\r\n\r\n",
-    "no length at all": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: \r\n\r\n",
-    "a length past all doubles": "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999999999999\r\n\r\n",
-    "another coding": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n",
-    "chunked last of two": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
-    "chunked not last": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n\r\n",
-    "chunked twice": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
-    "chunked with a vertical tab": "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \x0bchunked\r\n\r\n",
-    "chunked in HTTP/1.0": "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
-    "a bare LF after the request line": "GET / HTTP/1.1\nhost: a\r\n\r\n",
-    "a bare LF after a field": "GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n",
-    "a bare LF as the end": "GET / HTTP/1.1\r\nhost: a\r\n\n",
-    "a bare CR in a value": "GET / HTTP/1.1\r\nhost: a\r\nx: a\rb\r\n\r\n",
-    "a bare CR as the end": "GET / HTTP/1.1\r\nhost: a\r\n\rx",
-    "a folded line": "GET / HTTP/1.1\r\nhost: a\r\nx: a\r\n b\r\n\r\n",
-    "a first line that is folded": "GET / HTTP/1.1\r\n host: a\r\n\r\n",
-    "a space before the colon": "GET / HTTP/1.1\r\nhost: a\r\ncontent-length : 1\r\n\r\n",
-    "a name with a NUL": "GET / HTTP/1.1\r\nhost: a\r\nx\0: 1\r\n\r\n",
-    "a value with a NUL": "GET / HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n",
-    "a line without a colon": "GET / HTTP/1.1\r\nhost: a\r\nnonsense\r\n\r\n",
-    "an empty name": "GET / HTTP/1.1\r\nhost: a\r\n: x\r\n\r\n",
-    "no host": "GET / HTTP/1.1\r\n\r\n",
-    "two hosts": "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
-    "two spaces": "GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a space in the target": "GET /a b HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a tab in the target": "GET /a\tb HTTP/1.1\r\nhost: a\r\n\r\n",
-    "a target that is no path": "GET admin HTTP/1.1\r\nhost: a\r\n\r\n",
-    "an asterisk and more": "OPTIONS */admin HTTP/1.1\r\nhost: a\r\n\r\n",
-    "an authority without CONNECT": "GET web:80 HTTP/1.1\r\nhost: a\r\n\r\n",
-    "HTTP/0.9": "GET /\r\nhost: a\r\n\r\n",
-    "HTTP/1.2": "GET / HTTP/1.2\r\nhost: a\r\n\r\n",
-    "HTTP/2 in text": "GET / HTTP/2.0\r\nhost: a\r\n\r\n",
-    "a version in small letters": "GET / http/1.1\r\nhost: a\r\n\r\n",
-    "a method with a colon": "GE:T / HTTP/1.1\r\nhost: a\r\n\r\n",
-  };
-  for (const [name, text] of Object.entries(bad)) {
+  for (const [name, text] of Object.entries(MALFORMED_HEADS)) {
     test(`${name} is refused`, () => assert.equal(request(text), MALFORMED));
   }
 

@@ -1,0 +1,52 @@
+/** What comes on a connection of HTTP/2, frame by frame: for clients whose frames are written by hand. */
+import type { Socket } from "node:net";
+import { FrameParser } from "../../../../runtime/wire/http2/frame-parser.ts";
+import { FrameLog } from "../../../unit/wire/http2/support.ts";
+
+export class RawHttp2 {
+  readonly #log = new FrameLog();
+  readonly #socket: Socket;
+  #look: () => void = () => undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    const parser = new FrameParser(this.#log, { maxHeaderBlockBytes: 65_536, preface: false });
+    socket.on("data", (bytes: Buffer) => {
+      parser.feed(bytes, 0, bytes.length);
+      this.#look();
+    });
+    socket.on("close", () => this.#look());
+  }
+
+  get lines(): readonly string[] {
+    return this.#log.lines;
+  }
+
+  /** `goaway <last> <code> <reason>`, once it came. */
+  get goAway(): string | undefined {
+    return this.lines.find((line) => line.startsWith("goaway "));
+  }
+
+  /** The next frame that matches. Rejects when the connection ends before, or after five seconds. */
+  until(wanted: RegExp): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const done = (settle: () => void): void => {
+        this.#look = () => undefined;
+        clearTimeout(timer);
+        settle();
+      };
+      const timer = setTimeout(
+        () => done(() => reject(new Error(`no ${wanted} among ${this.lines.join("; ")}`))),
+        5_000,
+      );
+      this.#look = () => {
+        const found = this.lines.find((line) => wanted.test(line));
+        if (found !== undefined) done(() => resolve(found));
+        else if (this.#socket.destroyed) {
+          done(() => reject(new Error(`closed without ${wanted}: ${this.lines.join("; ")}`)));
+        }
+      };
+      this.#look();
+    });
+  }
+}
