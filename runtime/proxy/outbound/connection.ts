@@ -95,11 +95,13 @@ export class OutboundConnection implements Connection {
           const hello = readClientHello(bytes.subarray(start, end));
           if (hello === "incomplete") return false;
           if (hello !== "not-tls") {
+            if (protocol === "tls" && hello.serverName === undefined) return this.#turnAway(stream, "has no name");
             detected("not_http");
             this.#passTls(stream, original, target, hello.serverName ?? "", Buffer.from(bytes.subarray(start, end)));
             return true;
           }
         }
+        if (protocol === "tls") return this.#turnAway(stream, "is no TLS");
         const found = occasion === "data" && protocol === "detect" ? detectProtocol(bytes, start, end) : "opaque";
         if (found === "undecided") return false;
         detected(occasion === "silence" ? "read_timeout" : DETECT_RESULTS[found]);
@@ -112,6 +114,17 @@ export class OutboundConnection implements Connection {
     );
     first.stream = this.#accepted.open(first);
     this.#now = first.stream;
+  }
+
+  /** Where all goes by the name that TLS asks for, there is no way without one, as in Linkerd. */
+  #turnAway(stream: ByteStream, why: string): true {
+    const { remote } = this.#accepted;
+    const { ip, port } = this.#original as Address;
+    this.#side.options.log?.(`${remote.ip} to ${ip}:${port}: refused, what it sends ${why}, and its policy is TLS`);
+    stream.owner = nobody;
+    stream.reset();
+    this.#finish();
+    return true;
   }
 
   /** TLS of the application's own goes on as it is; its name is told. */

@@ -1,5 +1,4 @@
-/** What an OutboundPolicy or a DestinationProfile says about one destination, read from the wire (reference 5.2, 5.3). */
-import type { DestinationProfile } from "../../api/gen/io/linkerd/proxy/destination.ts";
+/** What an OutboundPolicy says about one destination, read from the wire (reference 5.3). */
 import type { Metadata } from "../../api/gen/io/linkerd/proxy/meta.ts";
 import {
   type FailureAccrual,
@@ -17,7 +16,6 @@ import { durationMs } from "../control/duration.ts";
 import type { Labels, ProxyMetrics } from "../metrics/series.ts";
 import { referenceLabels, routeLabels } from "../route/labels.ts";
 import { compileGrpcRoutes, compileHttpRoutes, type RouteTelling } from "../route/policy.ts";
-import { compileProfile } from "../route/profile.ts";
 import { RouteTable } from "../route/table.ts";
 import { sniEntries, type TcpRoute, TcpRoutes } from "../route/tcp-routes.ts";
 import { endpointFromWire } from "./discovery-endpoint.ts";
@@ -69,13 +67,13 @@ type WireDistribution =
     };
 
 /** Linkerd's, where a message leaves them out (reference 4.8, 5.3). */
-const DEFAULT_PARAMETERS: BalancerParameters = {
+export const DEFAULT_PARAMETERS: BalancerParameters = {
   defaultRttMs: 30,
   decayMs: 10_000,
   queueCapacity: 100,
   failfastTimeoutMs: 3_000,
 };
-const DEFAULT_DETECT_TIMEOUT_MS = 10_000;
+export const DEFAULT_DETECT_TIMEOUT_MS = 10_000;
 
 /** @param metrics where routes tell of their requests; undefined: nowhere */
 export function planFromPolicy(policy: OutboundPolicy, metrics?: ProxyMetrics): TargetPlan {
@@ -128,7 +126,7 @@ function httpTables(
   }
 }
 
-function bothVersions<B>(table: RouteTable<B>): { http1: RouteTable<B>; http2: RouteTable<B> } {
+export function bothVersions<B>(table: RouteTable<B>): { http1: RouteTable<B>; http2: RouteTable<B> } {
   return { http1: table, http2: table };
 }
 
@@ -208,69 +206,6 @@ function accrualPolicy(accrual: FailureAccrual | undefined): AccrualPolicy | und
   const { successRateThreshold: threshold, decay, minRequests, maxConsecutiveFailures } = kind.value;
   const windowMs = durationMs(decay) ?? 10_000;
   return { ...common, maxConsecutive: orNever(maxConsecutiveFailures), rate: { threshold, windowMs, minRequests } };
-}
-
-/**
- * Where there is no policy: the profile alone decides. @param port of the original destination
- * undefined: the profile knows neither a service nor an endpoint.
- */
-export function planFromProfile(profile: DestinationProfile, port: number): TargetPlan | undefined {
-  const common = {
-    protocol: profile.opaqueProtocol ? ("opaque" as const) : ("detect" as const),
-    detectTimeoutMs: DEFAULT_DETECT_TIMEOUT_MS,
-    labels: parentLabels(profile.parentRef),
-  };
-  const endpoint = profile.endpoint && endpointFromWire(profile.endpoint);
-  if (endpoint !== undefined) return { ...common, backend: { kind: "forward", endpoint } };
-  if (profile.fullyQualifiedName === "") return undefined;
-  const path = `${profile.fullyQualifiedName}:${port}`;
-  const labels = referenceLabels("backend", profile.parentRef);
-  return { ...common, backend: { kind: "balancer", path, parameters: DEFAULT_PARAMETERS, labels } };
-}
-
-/**
- * A ServiceProfile with routes or overrides wins over the policy's routes (reference 5.2).
- * @param port of the original destination
- */
-export function planWithProfile(
-  plan: TargetPlan,
-  profile: DestinationProfile,
-  port: number,
-  metrics?: ProxyMetrics,
-): TargetPlan {
-  const authority = `${profile.fullyQualifiedName}:${port}`;
-  const parameters = plan.backend.kind === "balancer" ? plan.backend.parameters : DEFAULT_PARAMETERS;
-  const overrides = profile.dstOverrides.filter(({ weight }) => weight > 0);
-  const backends = overrides.map(({ authority: path, weight, backendRef }) => ({
-    backend: { kind: "balancer" as const, path, parameters, labels: referenceLabels("backend", backendRef) },
-    weight,
-  }));
-  const own = {
-    kind: "balancer" as const,
-    path: authority,
-    parameters,
-    labels: referenceLabels("backend", profile.parentRef),
-  };
-  const itself = { backend: own, weight: 1 };
-  const table = new RouteTable<PlannedBackend>(
-    compileProfile(profile, authority, backends.length === 0 ? [itself] : backends, metrics),
-  );
-  return { ...plan, ...bothVersions(table) };
-}
-
-/** A policy that only forwards says nothing about who is there; the profile may (reference 4.8). */
-export function refineByProfile(plan: TargetPlan, profile: DestinationProfile): TargetPlan {
-  if (plan.backend.kind !== "forward") return plan;
-  const endpoint = profile.endpoint && endpointFromWire(profile.endpoint);
-  const refine = (backend: PlannedBackend): PlannedBackend =>
-    endpoint === undefined || backend.kind !== "forward" ? backend : { kind: "forward", endpoint };
-  return {
-    ...plan,
-    ...(profile.opaqueProtocol ? { protocol: "opaque" } : {}),
-    backend: refine(plan.backend),
-    ...mapTables(plan, refine),
-    ...(plan.tcp === undefined ? {} : { tcp: plan.tcp.map(refine) }),
-  };
 }
 
 /** The tables of a plan or a target to what `change` makes of each backend; one where they were one. */

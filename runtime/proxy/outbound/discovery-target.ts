@@ -9,18 +9,9 @@ import { Watch, type Watching } from "../control/watch.ts";
 import type { Logger } from "../log.ts";
 import type { Labels, ProxyMetrics } from "../metrics/series.ts";
 import { formatAddress, ipToWire } from "../policy/networks.ts";
-import { routesByProfile } from "../route/profile.ts";
 import { bareEndpoint } from "./discovery-endpoint.ts";
-import {
-  mapTables,
-  type PlannedBackend,
-  parentLabels,
-  planFromPolicy,
-  planFromProfile,
-  planWithProfile,
-  refineByProfile,
-  type TargetPlan,
-} from "./discovery-policy.ts";
+import { mapTables, type PlannedBackend, parentLabels, planFromPolicy, type TargetPlan } from "./discovery-policy.ts";
+import { decidesBesidePolicy, planFromProfile, planWithProfile, refineByProfile } from "./discovery-profile.ts";
 import type { DestinationSource } from "./discovery-source.ts";
 import type { Backend, OutboundTarget } from "./target.ts";
 
@@ -253,9 +244,7 @@ export class DiscoveredTarget {
     if (plan !== null) return refineByProfile(plan, this.#profile);
     const own = planFromProfile(this.#profile, this.#port);
     if (own === undefined) return this.#forwardPlan();
-    return routesByProfile(this.#profile)
-      ? planWithProfile(own, this.#profile, this.#port, this.#context.metrics)
-      : own;
+    return planWithProfile(own, this.#profile, this.#port, this.#context.metrics);
   }
 
   #planByProfile(policy: TargetPlan): TargetPlan | undefined {
@@ -270,7 +259,7 @@ export class DiscoveredTarget {
       );
       return undefined;
     }
-    if (profile === undefined || profile === null || !routesByProfile(profile)) return policy;
+    if (profile === undefined || profile === null || !decidesBesidePolicy(profile)) return policy;
     if (this.#planned?.policy !== policy || this.#planned.profile !== profile) {
       this.#planned = { policy, profile, plan: planWithProfile(policy, profile, this.#port, this.#context.metrics) };
     }

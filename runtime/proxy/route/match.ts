@@ -97,7 +97,7 @@ function compileHost({ match }: HostMatch): { test: RequestTest; rank: [number, 
   const hostOf = ({ authority }: MatchedHead): string =>
     authority.toLowerCase().replace(/:\d+$/, "").replace(/\.$/, "");
   if (match?.$case === "exact") {
-    const host = match.value.toLowerCase();
+    const host = match.value.toLowerCase().replace(/\.$/, "");
     return { test: (head) => hostOf(head) === host, rank: [2, host.length] };
   }
   if (match?.$case === "suffix") {

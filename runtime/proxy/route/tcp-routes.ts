@@ -50,18 +50,23 @@ export class TcpRoutes<B> {
   }
 }
 
+function normalize(name: string): string {
+  return name.toLowerCase().replace(/\.$/, "");
+}
+
 /** One entry for each name of a route, or one for every connection. The more labels a name says, the greater its rank. */
 export function sniEntries<B>(snis: readonly SniMatch[], route: TcpRoute<B>): TcpRouteEntry<B>[] {
   if (snis.length === 0) return [{ rank: 0, matches: () => true, route }];
   return snis.map(({ match }): TcpRouteEntry<B> => {
     if (match?.$case === "exact") {
-      const name = match.value.toLowerCase();
-      return { rank: 1_000, matches: (sni) => sni?.toLowerCase() === name, route };
+      const name = normalize(match.value);
+      return { rank: 1_000, matches: (sni) => sni !== undefined && normalize(sni) === name, route };
     }
     if (match?.$case === "suffix") {
       const { reverseLabels } = match.value;
       const ending = `.${reverseLabels.toReversed().join(".").toLowerCase()}`;
-      return { rank: reverseLabels.length, matches: (sni) => sni?.toLowerCase().endsWith(ending) === true, route };
+      const matches = (sni: string | undefined): boolean => sni !== undefined && normalize(sni).endsWith(ending);
+      return { rank: reverseLabels.length, matches, route };
     }
     return { rank: 0, matches: () => false, route };
   });

@@ -7,7 +7,9 @@ import type {
   FailureAccrual,
   HttpRoute,
   HttpRoute_Rule,
+  OpaqueRoute,
   OutboundPolicy,
+  TlsRoute,
 } from "../../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
 import { balancer, detectPolicy } from "./messages.ts";
 import { pathOf } from "./outbound-world.ts";
@@ -71,3 +73,49 @@ export function duration(ms: number): Duration {
 export function backoff(ms: number): ExponentialBackoff {
   return { minBackoff: duration(ms), maxBackoff: duration(ms * 10), jitterRatio: 0, respectRetryAfterHint: false };
 }
+
+/** A route of bytes: to one backend, or by weight. */
+export function opaqueRoute(to: Backend | Record<string, number>, name = "bytes", port = 80): OpaqueRoute {
+  return {
+    metadata: { kind: { $case: "default", value: name } },
+    rules: [{ filters: [], backends: bytesTo(to, port) }],
+  };
+}
+
+function bytesTo(to: Backend | Record<string, number>, port: number): OpaqueRoute["rules"][number]["backends"] {
+  if (isBackend(to)) {
+    return { kind: { $case: "firstAvailable", value: { backends: [{ backend: to, filters: [] }] } } };
+  }
+  const backends = Object.entries(to).map(([service, weight]) => ({
+    backend: { backend: balancer(pathOf(service, port)), filters: [] },
+    weight,
+  }));
+  return { kind: { $case: "randomAvailable", value: { backends } } };
+}
+
+export function bytesPolicy(...routes: OpaqueRoute[]): OutboundPolicy {
+  return { metadata: SHOP_WEB, protocol: { kind: { $case: "opaque", value: { routes } } } };
+}
+
+/** @param names exact ones, or suffixes (`*.example.com`) */
+export function tlsRoute(names: readonly string[], to: Backend | Record<string, number>, name = "names"): TlsRoute {
+  return {
+    ...opaqueRoute(to, name),
+    snis: names.map((sni) => ({
+      match: sni.startsWith("*.")
+        ? { $case: "suffix", value: { reverseLabels: sni.slice(2).split(".").reverse() } }
+        : { $case: "exact", value: sni },
+    })),
+  };
+}
+
+export function tlsPolicy(...routes: TlsRoute[]): OutboundPolicy {
+  return { metadata: SHOP_WEB, protocol: { kind: { $case: "tls", value: { routes } } } };
+}
+
+const SHOP_WEB: OutboundPolicy["metadata"] = {
+  kind: {
+    $case: "resource",
+    value: { group: "core", kind: "Service", namespace: "shop", name: "web", port: 80, section: "" },
+  },
+};
