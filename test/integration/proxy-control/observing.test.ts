@@ -1,12 +1,5 @@
 /** Requests through both sides of a proxy over real sockets, watched by access log, tracing and tap; spans arrive at a collector over gRPC. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type IncomingHttpHeaders, request as send } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Server as GrpcServer, ServerCredentials, type sendUnaryData, status } from "@grpc/grpc-js";
 import {
@@ -16,122 +9,8 @@ import {
 } from "../../../runtime/api/gen/opentelemetry/proto/collector/trace/v1/trace_service.ts";
 import type { KeyValue } from "../../../runtime/api/gen/opentelemetry/proto/common/v1/common.ts";
 import type { Span } from "../../../runtime/api/gen/opentelemetry/proto/trace/v1/trace.ts";
-import { AccessLog } from "../../../runtime/proxy/access-log/access-log.ts";
-import { createGrpcClient } from "../../../runtime/proxy/control/grpc-client.ts";
-import { startInbound } from "../../../runtime/proxy/inbound/inbound.ts";
-import { startOutbound } from "../../../runtime/proxy/outbound/outbound.ts";
-import { TapWatchers } from "../../../runtime/proxy/tap/watchers.ts";
-import { SpanExporter } from "../../../runtime/proxy/trace/exporter.ts";
-import { resourceAttributes } from "../../../runtime/proxy/trace/resource.ts";
-import { Tracer } from "../../../runtime/proxy/trace/tracer.ts";
-import { createTransport } from "../../../runtime/proxy/transport/transport.ts";
-import { makeMesh } from "../proxy-data-plane/support/certificates.ts";
-import { Recorder, StaticTargets, staticIdentity, staticPolicies } from "../proxy-data-plane/support/static.ts";
-import { silent } from "./support/clients.ts";
+import { ObservedWorld, PARENT, SAMPLED, TRACE } from "./support/observed-world.ts";
 import { until } from "./support/until.ts";
-
-const TRACE = "0af7651916cd43dd8448eb211c80319c";
-const PARENT = "b7ad6b7169203331";
-const SAMPLED = { traceparent: `00-${TRACE}-${PARENT}-01`, tracestate: "vendor=x" };
-
-/** client → outbound side → inbound side → application, in one process. */
-class World {
-  readonly lines: string[] = [];
-  readonly metrics = new Recorder();
-  readonly tap = new TapWatchers();
-  readonly exporter: SpanExporter;
-  /** Heads of the requests that the application got. */
-  readonly got: IncomingHttpHeaders[] = [];
-  readonly #closers: (() => void)[] = [];
-  #port = 0;
-
-  constructor(collectorPort: number, options: { maxWaiting?: number } = {}) {
-    const client = createGrpcClient({
-      address: { host: "127.0.0.1", port: collectorPort },
-      observer: { started: () => undefined, ended: () => undefined },
-    });
-    const resource = resourceAttributes(
-      { serviceName: "linkerd-proxy", hostName: "web-0", extra: 'k8s.pod.uid="7"\nk8s.container.name=linkerd-proxy' },
-      () => undefined,
-    );
-    this.exporter = new SpanExporter({ client, resource, version: "test", log: silent, delayMs: 20, ...options });
-    this.#closers.push(
-      () => client.close(),
-      () => this.exporter.close(),
-    );
-  }
-
-  async start(): Promise<void> {
-    const application = createServer((request, response) => {
-      this.got.push(request.headers);
-      if (request.url === "/break") request.socket.destroy();
-      else if (request.url === "/fail") response.writeHead(503).end("no");
-      else response.end("hello");
-    });
-    application.listen(0, "127.0.0.1");
-    await once(application, "listening");
-    const original = { ip: "127.0.0.1", port: (application.address() as AddressInfo).port };
-    const identity = staticIdentity(makeMesh()("web"));
-    const common = {
-      listen: [{ ip: "127.0.0.1", port: 0 }],
-      identity,
-      metrics: this.metrics,
-      tap: this.tap,
-      tracer: new Tracer(this.exporter),
-      ips: new Set<string>(),
-      connectTimeoutMs: 1_000,
-    };
-    const inbound = await startInbound({
-      ...common,
-      transport: createTransport(() => original),
-      accessLog: new AccessLog("json", { write: (line) => this.lines.push(line) }),
-      policies: staticPolicies({ [original.port]: { forbidden: "/forbidden" } }),
-      detectTimeoutMs: 10_000,
-    });
-    const [{ port } = { port: 0 }] = inbound.addresses;
-    const service = { ip: "10.96.0.1", port: 80 };
-    const targets = new StaticTargets();
-    targets.set("10.96.0.1:80", {
-      endpoints: [{ address: `127.0.0.1:${port}`, ip: "127.0.0.1", port, labels: [] }],
-    });
-    const outbound = await startOutbound({ ...common, transport: createTransport(() => service), targets });
-    this.#port = outbound.addresses[0]?.port ?? 0;
-    this.#closers.push(
-      () => application.closeAllConnections(),
-      () => application.close(),
-      () => inbound.close(),
-      () => outbound.close(),
-    );
-  }
-
-  ask(path: string, headers: Record<string, string> = {}): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const options = {
-        host: "127.0.0.1",
-        port: this.#port,
-        path,
-        agent: false,
-        headers: { host: "web:80", ...headers },
-      };
-      const request = send(options, (response) => {
-        response.resume();
-        response.on("end", () => resolve(response.statusCode ?? 0));
-        response.on("error", reject);
-      });
-      request.on("error", reject);
-      request.end();
-    });
-  }
-
-  counter(name: string, labels?: string): number {
-    const found = this.exporter.readings().find((reading) => reading.name === name && reading.labels === labels);
-    return found?.value ?? Number.NaN;
-  }
-
-  close(): void {
-    for (const close of this.#closers.toReversed()) close();
-  }
-}
 
 /** A collector that keeps what it is sent. */
 class Collector {
@@ -170,11 +49,11 @@ class Collector {
 }
 
 async function world(
-  run: (world: World, collector: Collector) => Promise<void>,
+  run: (world: ObservedWorld, collector: Collector) => Promise<void>,
   options: { maxWaiting?: number } = {},
 ): Promise<void> {
   const collector = new Collector();
-  const made = new World(await collector.start(), options);
+  const made = new ObservedWorld(await collector.start(), options);
   try {
     await made.start();
     await run(made, collector);
@@ -307,56 +186,4 @@ describe("those who watch requests", () => {
       },
       { maxWaiting: 1 },
     ));
-
-  const collectorProgram = process.env["WEFT_OTEL_COLLECTOR"];
-  it("send what OpenTelemetry's own collector understands", {
-    skip: collectorProgram === undefined ? "WEFT_OTEL_COLLECTOR names no collector's program" : false,
-  }, async () => {
-    const folder = mkdtempSync(join(tmpdir(), "weft-otel-"));
-    const port = await freePort();
-    const file = join(folder, "config.yaml");
-    writeFileSync(
-      file,
-      JSON.stringify({
-        receivers: { otlp: { protocols: { grpc: { endpoint: `127.0.0.1:${port}` } } } },
-        exporters: { debug: { verbosity: "detailed" } },
-        service: {
-          telemetry: { metrics: { level: "none" } },
-          pipelines: { traces: { receivers: ["otlp"], exporters: ["debug"] } },
-        },
-      }),
-    );
-    const child = spawn(collectorProgram ?? "", ["--config", `file:${file}`], { stdio: ["ignore", "ignore", "pipe"] });
-    let output = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-    const it = new World(port);
-    try {
-      await until("the collector", () => output.includes("Everything is ready"), 10_000);
-      await it.start();
-      assert.equal(await it.ask("/books?id=1", SAMPLED), 200);
-      await until("both spans", () => output.split("Span #").length === 3, 10_000).catch(() => assert.fail(output));
-      assert.match(output, new RegExp(`Trace ID\\s+: ${TRACE}`));
-      assert.match(output, new RegExp(`Parent ID\\s+: ${PARENT}`));
-      assert.match(output, /Kind\s+: Server/);
-      assert.match(output, /Kind\s+: Client/);
-      assert.match(output, /TraceState\s+: vendor=x/);
-      assert.match(output, /-> service\.name: Str\(linkerd-proxy\)/);
-      assert.match(output, /-> http\.response\.status_code: Int\(200\)/);
-      assert.match(output, /-> direction: Str\(inbound\)/);
-    } finally {
-      it.close();
-      child.kill();
-      rmSync(folder, { recursive: true });
-    }
-  });
 });
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
