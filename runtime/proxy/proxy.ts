@@ -210,6 +210,7 @@ export class SidecarProxy {
       poolIdleMs: config.inbound.poolIdleMs,
       maxIdlePerEndpoint: config.inbound.maxIdlePerEndpoint,
       maxInFlight: config.inbound.maxInFlight,
+      authorityLabels: config.inbound.authorityLabels,
       ...(config.inbound.gatewaySuffixes.length === 0
         ? {}
         : { gateway: { suffixes: config.inbound.gatewaySuffixes, outbound: outboundOptions } }),

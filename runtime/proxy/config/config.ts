@@ -64,6 +64,8 @@ export interface ProxyConfig {
     readonly discoveryIdleMs: number;
     readonly maxIdlePerEndpoint: number;
     readonly maxInFlight: number;
+    /** Whether series of requests have the label `authority`. */
+    readonly authorityLabels: boolean;
     /** Names that a gateway leads to: lower case, without dots at either end. Empty: it is none. */
     readonly gatewaySuffixes: readonly string[];
     readonly backlog: number;
@@ -279,6 +281,8 @@ function readInbound(
     // Linkerd's name for it, although it is the inbound side's.
     maxIdlePerEndpoint: env.integer(name("MAX_IDLE_CONNS_PER_ENDPOINT"), 10_000),
     maxInFlight: env.integer(name("INBOUND_MAX_IN_FLIGHT"), 100_000),
+    // Linkerd's word for it, in any case.
+    authorityLabels: env.oneOf(name("INBOUND_METRICS_AUTHORITY_LABELS"), ["unsafe"], { anyCase: true }) !== undefined,
     gatewaySuffixes,
     backlog: env.integer(name("INBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
     sockets: readSockets(env, name, "INBOUND"),

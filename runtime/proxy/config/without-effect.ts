@@ -72,7 +72,7 @@ const GROUPS: readonly Group[] = [
   },
   {
     reason: "series of routes have no host name",
-    names: { boolean: ["OUTBOUND_METRICS_HOSTNAME_LABELS"], text: ["INBOUND_METRICS_AUTHORITY_LABELS"] },
+    names: { boolean: ["OUTBOUND_METRICS_HOSTNAME_LABELS"] },
   },
   {
     reason: "Linkerd's proxy does not read it either: policies of ports say who may come in",

@@ -8,6 +8,7 @@ import type { RequestHead } from "../http/request-head.ts";
 import type { RouteRule } from "../http/route-rule.ts";
 import type { Choice, Destination, Http1Upstreams, HttpService, Routing } from "../http/service.ts";
 import type { Http2Upstreams } from "../http2/upstreams.ts";
+import { authorityOf } from "../metrics/request-names.ts";
 import type { Counter, HttpSeries, Labels, TcpSeries } from "../metrics/series.ts";
 import type { InboundServer, Permit, RouteMatch } from "../policy/inbound.ts";
 import { targetLabels, tlsLabels } from "../tcp/labels.ts";
@@ -23,6 +24,7 @@ class InboundDestination implements Destination {
   readonly allowed: Counter;
   readonly route: RouteMatch;
   readonly permit: Permit;
+  readonly authority: string | undefined;
   readonly observed: ObservedServer;
   readonly rule: RouteRule;
   readonly meshed = false;
@@ -36,8 +38,10 @@ class InboundDestination implements Destination {
     allowed: Counter,
     route: RouteMatch,
     permit: Permit,
+    authority: string | undefined,
     rule: RouteRule,
   ) {
+    this.authority = authority;
     this.rule = rule;
     this.#load = load;
     this.#application = application;
@@ -125,7 +129,8 @@ export class InboundHttp implements HttpService {
       this.#side.tell("denied a request", this.#peer.client, server);
       return new Refusal("unauthorized", "the policy of this port does not authorize the client");
     }
-    const destination = this.#destination(route, permit);
+    const authority = this.#side.options.authorityLabels === true ? authorityOf(request) : undefined;
+    const destination = this.#destination(route, permit, authority);
     destination.allowed.add();
     routing.rule = destination.rule;
     const refusal = route.refuse?.(request);
@@ -139,13 +144,21 @@ export class InboundHttp implements HttpService {
     );
   }
 
-  #destination(route: RouteMatch, permit: Permit): InboundDestination {
-    for (const known of this.#destinations) if (known.route === route && known.permit === permit) return known;
+  #destination(route: RouteMatch, permit: Permit, authority: string | undefined): InboundDestination {
+    for (const known of this.#destinations) {
+      if (known.route === route && known.permit === permit && known.authority === authority) return known;
+    }
     if (permit.audit) this.#side.tell("only audits requests", this.#peer.client, this.#server);
     if (this.#destinations.length >= MAX_DESTINATIONS) this.#destinations = [];
     const { metrics } = this.#side.options;
     const policy = [...this.#server.labels, ...route.labels, ...permit.labels];
-    const series = metrics.http([["direction", "inbound"], ...this.#targetLabels, ...this.#tlsLabels, ...policy]);
+    const series = metrics.http([
+      ["direction", "inbound"],
+      ...(authority === undefined ? [] : [["authority", authority] as const]),
+      ...this.#targetLabels,
+      ...this.#tlsLabels,
+      ...policy,
+    ]);
     const allowed = metrics.counter("inbound_http_authz_allow_total", [
       ...this.#targetLabels,
       ...policy,
@@ -159,6 +172,7 @@ export class InboundHttp implements HttpService {
       allowed,
       route,
       permit,
+      authority,
       this.#side.ruleOf(this.#server, route),
     );
     this.#destinations.push(made);

@@ -68,7 +68,7 @@ export class InboundWorld {
 
   /** @param options `gatewaySuffixes`: where it is a gateway to, by discovery of the scripted control plane */
   async start(
-    options: Partial<Pick<InboundOptions, "maxInFlight" | "headTimeoutMs">> & {
+    options: Partial<Pick<InboundOptions, "maxInFlight" | "headTimeoutMs" | "authorityLabels">> & {
       identity?: "absent";
       gatewaySuffixes?: readonly string[];
     } = {},

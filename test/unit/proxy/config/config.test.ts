@@ -68,6 +68,7 @@ describe("the proxy's environment", () => {
       discoveryIdleMs: 90_000,
       maxIdlePerEndpoint: 10_000,
       maxInFlight: 100_000,
+      authorityLabels: false,
       gatewaySuffixes: [],
       backlog: 4_096,
       sockets: {
@@ -189,6 +190,7 @@ describe("the proxy's environment", () => {
       ["HTTP2_INITIAL_STREAM_WINDOW_SIZE", "2147483648", /is more than 2147483647/],
       ["IDENTITY_DISABLED", "1", /without identity is not supported/],
       ["LOG", "linkerd=loud", /LOG: "linkerd=loud" is not a log filter/],
+      ["INBOUND_METRICS_AUTHORITY_LABELS", "true", /"true" is none of unsafe/],
       ["LOG_FORMAT", "xml", /none of plain, json/],
     ];
     for (const [name, value, expected] of cases) assert.match(problem({ [P + name]: value }), expected);
