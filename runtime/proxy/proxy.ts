@@ -8,6 +8,7 @@ import { observeCalls } from "./control/call-metrics.ts";
 import type { ControlClient } from "./control/client.ts";
 import { Resolvers } from "./control/dns-readings.ts";
 import { createGrpcClient, type TlsSource } from "./control/grpc-client.ts";
+import { serverReadings } from "./control/server-readings.ts";
 import { Certifier } from "./identity/certifier.ts";
 import { identityReadings } from "./identity/readings.ts";
 import { TrustBundleSource } from "./identity/trust-bundle.ts";
@@ -277,6 +278,7 @@ export class SidecarProxy {
       ...(address.serverName === undefined ? {} : { tls }),
       observer: observeCalls(this.#metrics, address),
     });
+    this.#metrics.read(() => serverReadings(name, client));
     this.#closers.push(() => client.close());
     return client;
   }

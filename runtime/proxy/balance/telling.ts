@@ -16,6 +16,9 @@ export class BalancerTelling {
   readonly #latency: () => Distribution;
   readonly #updates = new Map<string, Counter>();
   readonly #removers: (() => void)[];
+  /** When the gate opened and shut, seconds since 1970; 0: it is not so now. */
+  #openAt = 0;
+  #shutAt = 0;
   #queued: Counter | undefined;
   #waited: Distribution | undefined;
 
@@ -30,7 +33,11 @@ export class BalancerTelling {
       metrics.gauge(`${base}_p2c_endpoints`, labels, () => state.size),
       metrics.gauge(`${base}_queue_length`, labels, () => state.queueLength),
       metrics.gauge(`${base}_queue_gate_timeout_seconds`, labels, () => failfastMs / SECOND),
+      metrics.gauge(`${base}_queue_gate_open_time_seconds`, labels, () => this.#openAt),
+      metrics.gauge(`${base}_queue_gate_shut_time_seconds`, labels, () => this.#shutAt),
     ];
+    // A balancer begins with its gate open, and Linkerd's counts that.
+    this.gate("open");
   }
 
   updated(op: "Reset" | "Add" | "Remove", endpoints = 1): void {
@@ -51,6 +58,9 @@ export class BalancerTelling {
   }
 
   gate(state: "open" | "shut"): void {
+    const now = Date.now() / SECOND;
+    this.#openAt = state === "open" ? now : 0;
+    this.#shutAt = state === "shut" ? now : 0;
     this.#counter(`queue_gate_${state}_total`).add();
   }
 

@@ -71,8 +71,10 @@ class ControlTransport implements Transport {
     return new Promise((resolve) => {
       let failure: Error | undefined;
       let established = false;
+      let over: (() => void) | undefined;
       const socket = this.#open(address, () => {
         established = true;
+        over = replicas.connected(address);
         clearTimeout(timer);
         resolve(undefined);
         if (!this.#abort.signal.aborted) this.#events.onConnect();
@@ -93,6 +95,7 @@ class ControlTransport implements Transport {
       });
       socket.on("close", () => {
         clearTimeout(timer);
+        over?.();
         const reason = failure?.message ?? "the connection was closed";
         if (!established) {
           resolve(reason);

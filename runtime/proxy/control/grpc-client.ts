@@ -8,7 +8,7 @@ import { formatAddress } from "../policy/networks.ts";
 import { PROXY_VERSION } from "../version.ts";
 import { type ControlClient, RpcError, type RpcMethod, type RpcStream, type StreamEvents } from "./client.ts";
 import { dialControl } from "./dial.ts";
-import { Replicas } from "./replicas.ts";
+import { type ReplicaCounts, Replicas } from "./replicas.ts";
 import { Resolver } from "./resolver.ts";
 
 /** What TLS needs; a new context is used by the next call. */
@@ -60,11 +60,16 @@ interface Generation {
   readonly streams: Set<() => void>;
 }
 
-export function createGrpcClient(options: GrpcClientOptions): ControlClient {
+/** A control client that knows with how many servers it deals. */
+export interface GrpcControl extends ControlClient {
+  readonly servers: ReplicaCounts;
+}
+
+export function createGrpcClient(options: GrpcClientOptions): GrpcControl {
   return new GrpcControlClient(options);
 }
 
-class GrpcControlClient implements ControlClient {
+class GrpcControlClient implements GrpcControl {
   readonly target: string;
   readonly #options: GrpcClientOptions;
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -79,6 +84,10 @@ class GrpcControlClient implements ControlClient {
     this.#replicas = new Replicas(options.address, options.resolver ?? new Resolver());
     this.#unsubscribe = options.tls?.onChange?.(() => this.#certificateChanged());
     this.target = formatAddress(options.address.host, options.address.port);
+  }
+
+  get servers(): ReplicaCounts {
+    return this.#replicas.counts;
   }
 
   unary<Request, Response>(

@@ -9,6 +9,11 @@ import { formatAddress } from "../policy/networks.ts";
 import type { Address } from "../transport/stream.ts";
 import type { Resolver } from "./resolver.ts";
 
+export interface ReplicaCounts {
+  readonly known: number;
+  readonly connected: number;
+}
+
 export class Replicas {
   readonly #resolver: Resolver;
   readonly #fixed: readonly Address[] | undefined;
@@ -19,6 +24,7 @@ export class Replicas {
   #validUntil = 0;
   /** When each failed last; of those that are known now. */
   #failures = new Map<string, number>();
+  readonly #connected = new Map<string, number>();
 
   constructor({ host, port }: ControlAddress, resolver: Resolver) {
     this.#resolver = resolver;
@@ -45,6 +51,23 @@ export class Replicas {
   /** It could not be reached, or the connection with it was lost: it is tried last for now. */
   failed(address: Address): void {
     this.#failures.set(keyOf(address), performance.now());
+  }
+
+  /** A connection with it was made. @returns to be called when that is over */
+  connected(address: Address): () => void {
+    const key = keyOf(address);
+    this.#connected.set(key, (this.#connected.get(key) ?? 0) + 1);
+    return () => {
+      const left = (this.#connected.get(key) ?? 1) - 1;
+      if (left === 0) this.#connected.delete(key);
+      else this.#connected.set(key, left);
+    };
+  }
+
+  /** How many are known, and with how many there is a connection now. */
+  get counts(): ReplicaCounts {
+    const known = new Set([...(this.#fixed ?? this.#found).map(keyOf), ...this.#connected.keys()]);
+    return { known: known.size, connected: this.#connected.size };
   }
 
   /** None of them could be reached: DNS may know better by now. */

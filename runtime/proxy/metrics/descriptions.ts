@@ -60,8 +60,13 @@ function balancer(base: string): [string, Description][] {
       "How long requests waited for an endpoint",
       [0.0005, 0.005, 0.05, 0.5, 1, 3],
     ),
-    family(`${base}_queue_gate_open_total`, "How often endpoints came back after the gate had shut"),
+    family(`${base}_queue_gate_open_total`, "How often the gate opened: at first, and when endpoints came back"),
     family(`${base}_queue_gate_shut_total`, "How often there was no endpoint for as long as the gate's time-out"),
+    family(
+      `${base}_queue_gate_open_time_seconds`,
+      "When the gate was opened, in seconds since the epoch; 0: it is shut",
+    ),
+    family(`${base}_queue_gate_shut_time_seconds`, "When the gate was shut, in seconds since the epoch; 0: it is open"),
     family(`${base}_queue_gate_timeout_seconds`, "How long requests wait before the gate shuts"),
   ];
 }

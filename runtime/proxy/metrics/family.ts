@@ -44,9 +44,9 @@ export abstract class Series implements Retained {
 export class SeriesFamily<S extends Series> {
   readonly #shown = new Map<string, S>();
   readonly #retention: Retention;
-  readonly #make: (labels: string, place: Place) => S;
+  readonly #make: (rendered: string, place: Place, labels: Labels) => S;
 
-  constructor(retention: Retention, make: (labels: string, place: Place) => S) {
+  constructor(retention: Retention, make: (rendered: string, place: Place, labels: Labels) => S) {
     this.#retention = retention;
     this.#make = make;
   }
@@ -55,7 +55,8 @@ export class SeriesFamily<S extends Series> {
     const key = renderLabels(labels);
     const present = this.#shown.get(key);
     if (present !== undefined) return present;
-    const series = this.#make(key, { shown: this.#shown as Map<string, Series>, retention: this.#retention });
+    const place = { shown: this.#shown as Map<string, Series>, retention: this.#retention };
+    const series = this.#make(key, place, labels);
     this.#retention.touch(series);
     return series;
   }

@@ -207,4 +207,10 @@ function* tcpSections(tcp: TcpFamily): Generator<Section> {
     tcp.figure(name, "writtenBytes"),
   );
   yield section("tcp_close_total", "counter", "Total count of closed connections", (name) => tcp.closes(name));
+  yield section(
+    "outbound_tcp_transfer_cost_bytes_total",
+    "counter",
+    "The total amount of data transferred in and out of this proxy, by cost zone",
+    (name) => tcp.transferCosts(name),
+  );
 }

@@ -164,11 +164,19 @@ describe("a control plane of two replicas", () => {
       const admin = await proxy.admin();
       await until("readiness", () => proxy.output().includes("ready in"), 10_000);
       await until("a watched port", () => planes.some(({ asked }) => asked.ports.includes(PORT)));
+      const servers = async (client: string): Promise<string[]> => {
+        const text = await (await fetch(`${admin}/metrics?families=control_${client}_balancer_endpoints`)).text();
+        return [...text.matchAll(/endpoint_state="(\w+)"\} (\d)/g)].map(([, state, count]) => `${state} ${count}`);
+      };
+      assert.deepEqual(await servers("policy"), ["pending 1", "ready 1"]);
       const [dead, alive] = planes[0]?.asked.ports.includes(PORT) ? planes : planes.toReversed();
       assert.ok(dead !== undefined && alive !== undefined);
       assert.deepEqual(alive.asked.ports, []);
       dead.stop();
       await until("the other one's watches", () => alive.asked.ports.includes(PORT), 3_000);
+      assert.deepEqual(await servers("policy"), ["pending 1", "ready 1"]);
+      // Nobody has asked for a destination.
+      assert.deepEqual(await servers("destination"), ["pending 0", "ready 0"]);
       assert.equal((await fetch(`${admin}/ready`)).status, 200);
       const text = await (await fetch(`${admin}/metrics?families=control_dns_resolutions_total`)).text();
       for (const client of ["identity", "policy"]) {

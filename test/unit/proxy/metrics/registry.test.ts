@@ -117,6 +117,72 @@ describe("metrics", () => {
       assert.match(text(registry), /request_total\{name="idle"\} 2/);
     }, 100));
 
+  it("tell since when a balancer's gate is open or shut, and how often it was", () =>
+    withRegistry((registry) => {
+      const state = { size: 2, ready: 1, queueLength: 0 };
+      const telling = new BalancerTelling(registry, "http", [["parent_name", "web"]], state, 3_000);
+      const value = (name: string): number =>
+        Number(new RegExp(`^outbound_http_balancer_queue_gate_${name}\\{.*\\} (.*)$`, "m").exec(text(registry))?.[1]);
+      const isNow = (seconds: number): boolean => Math.abs(seconds - Date.now() / 1_000) < 5;
+      assert.ok(isNow(value("open_time_seconds")));
+      assert.deepEqual([value("open_total"), value("shut_time_seconds")], [1, 0]);
+      telling.gate("shut");
+      assert.ok(isNow(value("shut_time_seconds")));
+      assert.deepEqual([value("shut_total"), value("open_time_seconds")], [1, 0]);
+      telling.gate("open");
+      assert.deepEqual([value("open_total"), value("shut_time_seconds")], [2, 0]);
+      telling.close();
+    }));
+
+  it("sum up bytes by zone, of what is forgotten too", async () => {
+    const endpoint = (ip: string, locality?: string): [string, string][] => [
+      ["direction", "outbound"],
+      ["peer", "dst"],
+      ["target_ip", ip],
+      ...(locality === undefined ? [] : [["dst_zone_locality", locality] as [string, string]]),
+    ];
+    await withRegistry(async (registry) => {
+      const near = registry.tcp(endpoint("10.0.0.1", "local"));
+      near.read(10);
+      near.wrote(1);
+      registry.tcp(endpoint("10.0.0.2", "local")).read(5);
+      registry.tcp(endpoint("10.0.0.3", "remote")).wrote(7);
+      registry.tcp(endpoint("10.0.0.4")).wrote(9);
+      registry.tcp(endpoint("10.0.0.5", "unknown")).read(2);
+      registry
+        .tcp([
+          ["direction", "outbound"],
+          ["peer", "src"],
+        ])
+        .read(1_000);
+      const costs = (): Record<string, string> =>
+        Object.fromEntries(
+          text(registry, ["outbound_tcp_transfer_cost_bytes_total"])
+            .split("\n")
+            .filter((line) => line.startsWith("outbound"))
+            .map((line) => [
+              /op="(\w+),?",zone_locality="(\w+)"/.exec(line)?.slice(1).join(" ") ?? "",
+              line.split(" ")[1] ?? "",
+            ]),
+        );
+      const expected = {
+        "Recv Local": "15",
+        "Send Local": "1",
+        "Recv Remote": "0",
+        "Send Remote": "7",
+        "Recv Unknown": "2",
+        "Send Unknown": "9",
+      };
+      assert.deepEqual(costs(), expected);
+      await sleep(400);
+      assert.doesNotMatch(text(registry), /tcp_read_bytes_total/, "all of them are forgotten");
+      assert.deepEqual(costs(), expected);
+      near.read(10);
+      registry.tcp(endpoint("10.0.0.2", "local")).read(1);
+      assert.deepEqual(costs(), { ...expected, "Recv Local": "26" });
+    }, 100);
+  });
+
   it("tell gRPC's status and what went wrong", () =>
     withRegistry((registry) => {
       const series = registry.http([]);
