@@ -4,7 +4,7 @@
  *
  *   node test/bench/soak.ts [--minutes 60] [--rate 2000] [--leaf-minutes 20] [--no-build] [--output FOLDER]
  *
- * Needs root, and nginx, which is installed where it is missing. What counts as flat: soak/verdict.ts.
+ * Needs root, nginx and nghttpd, which are installed where they are missing. What counts as flat: soak/verdict.ts.
  */
 import { execFileSync } from "node:child_process";
 import { cpus } from "node:os";
@@ -72,7 +72,7 @@ async function main(): Promise<boolean> {
   const rate = positive(values.rate, "--rate");
   const leafMinutes = positive(values["leaf-minutes"], "--leaf-minutes");
   const rates = { http1: rate / 2, http2: rate / 2, tcp: rate / 400 };
-  requireTools(["nginx"]);
+  requireTools(["nginx", "nghttpd"]);
   if (values.build) build({ only: "proxy,loader", log: () => undefined });
   const ground = new Ground();
   process.once("exit", () => ground.end());

@@ -35,6 +35,7 @@ export class Ground {
   async start(leafLifeMs: number): Promise<void> {
     const { space } = this;
     space.start("nginx", ["-c", this.#nginx()], { stdio: ["ignore", "ignore", "inherit"] });
+    space.start("nghttpd", this.#nghttpd(), { stdio: ["ignore", "ignore", "inherit"] });
     const origin = space.start(process.execPath, [join(import.meta.dirname, "origin.ts")], { stdio: IPC });
     await first(origin, "the origin");
     const script: PlaneScript = {
@@ -114,6 +115,11 @@ export class Ground {
     });
     await listening(child, client ? OUTBOUND_PORT : INBOUND_PORT, `the ${side} proxy`);
     return child;
+  }
+
+  /** No echo of Node's: its HTTP/2 server, asked by one connection for all, loses memory with uploads that are given up, and stalls. */
+  #nghttpd(): string[] {
+    return [...["--no-tls", "--echo-upload", "--trailer", "grpc-status: 0"], String(ORIGIN_PORT.echo2)];
   }
 
   #nginx(): string {

@@ -8,7 +8,7 @@ import { TcpLoad } from "./tcp-load.ts";
 const TURN_MS = 5;
 /** What is due for longer is left out: a machine that stood still is no reason for a burst. */
 const BACKLOG_S = 0.5;
-const GOING_MS = 30_000;
+const GOING_MS = 60_000;
 /** From nothing to the whole rate: the first requests are slow on both sides. */
 const RAMP_S = 10;
 

@@ -46,7 +46,7 @@ function markdown(report: SoakReport): string {
     "",
     `\`${report.command}\` at ${report.commit}, ${report.date}, ${Math.round(seconds / 60)} minutes, ${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}.`,
     "",
-    `Clients → outbound proxy = mTLS = inbound proxy → nginx and Node. ${rates.http1} requests/s over HTTP/1, ${rates.http2} over HTTP/2, ${rates.tcp} TCP connections/s; of HTTP 2 % downloads and 2 % echoes of 64 KiB, 4 % small echoes, 2 % given up half way;`,
+    `Clients → outbound proxy = mTLS = inbound proxy → nginx, nghttpd and Node. ${rates.http1} requests/s over HTTP/1, ${rates.http2} over HTTP/2, ${rates.tcp} TCP connections/s; of HTTP 2 % downloads and 2 % echoes of 64 KiB, 4 % small echoes, 2 % given up half way;`,
     `of TCP one in six reset. ${last === undefined ? "" : `${(last.connections / seconds).toFixed(1)} new connections/s of applications. `}The proxies' leaves live ${report.leafLifeMinutes} minutes and are renewed at 70 % of that. Others used the machine meanwhile, or not: CPU is no result here.`,
     "",
     `**${passed ? "Flat, and nothing failed" : "Not passed"}.**`,

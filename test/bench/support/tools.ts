@@ -7,6 +7,7 @@ import { NGINX_STREAM_MODULE } from "./nginx.ts";
 const PEERS: Readonly<Record<string, { readonly packages: readonly string[]; readonly file?: string }>> = {
   nginx: { packages: ["nginx-light", "libnginx-mod-stream"], file: NGINX_STREAM_MODULE },
   haproxy: { packages: ["haproxy"] },
+  nghttpd: { packages: ["nghttp2-server"] },
 };
 const REQUIRED: Readonly<Record<string, string>> = {
   ip: "iproute2",
