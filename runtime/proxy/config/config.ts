@@ -86,6 +86,8 @@ export interface ProxyConfig {
     readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
     readonly http2: Http2Limits;
     readonly informationalHeaders: boolean;
+    /** Requests go where their l5d-dst-override says. */
+    readonly ingress: boolean;
   };
   /** HTTP2_INITIAL_*: of connections to servers, on both sides. */
   readonly http2Windows: Http2Windows;
@@ -308,6 +310,7 @@ function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
     sockets: readSockets(env, name, "OUTBOUND"),
     http2: readHttp2Limits(env, name("OUTBOUND_SERVER_HTTP2")),
     informationalHeaders: !env.boolean(name("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS"), ingress),
+    ingress,
   };
 }
 

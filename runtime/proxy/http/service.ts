@@ -58,6 +58,11 @@ export interface HttpService {
   readonly requestLines: Buffer;
   /** Bytes of the client's connection. */
   readonly tcp: TcpSeries;
+  /**
+   * What must be known before the request can be decided on, and is not yet: asked before `choose`, and again when it is known.
+   * `request` is valid until the call returns. Absent, undefined: nothing.
+   */
+  prepare?(request: RequestHead): Promise<void> | undefined;
   /** Where the request goes. `now` is monotonic. `request` is valid until the call returns. */
   choose(request: RequestHead, routing: Routing, now: number): Choice | Promise<Choice>;
   /** The same, after `failed` provably got nothing of it to an application. `began`: monotonic time of the request's head. */

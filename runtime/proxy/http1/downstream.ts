@@ -116,6 +116,7 @@ export class Downstream implements StreamOwner, ClientSide {
     const result = parseRequestHead(buffer, start, end, head);
     if (result === COMPLETE) {
       if (this.#headTimer !== undefined) this.#stopHeadTimer();
+      if (this.#service.prepare !== undefined && this.#postpones(buffer, start, end)) return end;
       return this.#begin(buffer, start, end);
     }
     if (result === INCOMPLETE) {
@@ -132,6 +133,19 @@ export class Downstream implements StreamOwner, ClientSide {
         : new Refusal("malformed", "the request is not valid HTTP/1.1"),
     );
     return end;
+  }
+
+  /** Whether the request, and all that follows it, is read when more is known of where it may go. */
+  #postpones(buffer: Buffer, start: number, end: number): boolean {
+    const known = this.#service.prepare?.(view.view(buffer, start, head));
+    if (known === undefined) return false;
+    this.#stash = Buffer.from(buffer.subarray(start, end));
+    this.#pause(FOR_TURN);
+    const goOn = (): void => {
+      if (this.#phase === "open" && this.#exchange.over) this.proceed();
+    };
+    known.then(goOn, goOn);
+    return true;
   }
 
   #stopHeadTimer(): void {

@@ -15,7 +15,7 @@ import type { StreamError } from "../http/route-rule.ts";
 import type { Destination, HttpService } from "../http/service.ts";
 import { MAX_KEPT_BYTES, Tries } from "../http/tries.ts";
 import { editFields } from "./edit-fields.ts";
-import { CUT, GRPC_STATUS, grpcStatusOf, kindsOf, NOT_DELIVERED, ORIG_PROTO, without } from "./field-kinds.ts";
+import { CUT, GRPC, GRPC_STATUS, grpcStatusOf, kindsOf, NOT_DELIVERED, ORIG_PROTO, without } from "./field-kinds.ts";
 import { Half } from "./half.ts";
 import { deadlineTrailers, refusalFields } from "./refusal-fields.ts";
 import { Http2RequestView, headerList } from "./request-view.ts";
@@ -55,12 +55,30 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
 
   /** @param fields valid during the call only. @param added to every request */
   begin(fields: readonly HeaderField[], ended: boolean, added: readonly HeaderField[]): void {
+    const { service, record } = this;
+    record.begin((kindsOf(fields) & GRPC) !== 0);
+    record.requestDone = ended;
+    this.#headOnly = ended;
+    if (service.prepare === undefined || !this.#postpones(fields, added)) this.#decide(fields, added);
+  }
+
+  /** Whether the request is decided on when more is known of where it may go. */
+  #postpones(fields: readonly HeaderField[], added: readonly HeaderField[]): boolean {
+    const { number } = this.record;
+    const known = this.service.prepare?.(view.view(fields, kindsOf(fields)));
+    if (known === undefined) return false;
+    const kept = [...fields];
+    const goOn = (): void => {
+      if (number === this.record.number && !this.#postpones(kept, added)) this.#decide(kept, added);
+    };
+    known.then(goOn, goOn);
+    return true;
+  }
+
+  #decide(fields: readonly HeaderField[], added: readonly HeaderField[]): void {
     const kinds = kindsOf(fields);
     const { service, record } = this;
     const request = view.view(fields, kinds);
-    record.begin(request.grpc);
-    record.requestDone = ended;
-    this.#headOnly = ended;
     this.#downgrade = (kinds & ORIG_PROTO) !== 0 && service.audience.meshed;
     if (service.observed) record.observation = service.observe(request);
     if (service.tunnelled !== undefined && request.method === "CONNECT") this.#asked = new RequestCopy(request);
@@ -77,7 +95,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
     if (edits !== undefined) head = editFields(head, edits);
     // A copy in any case: `fields` is used again.
     this.#head = head.concat(added);
-    if (!ended) this.#request.keep(rule?.retry?.maxRequestBytes ?? MAX_KEPT_BYTES);
+    if (!this.#headOnly) this.#request.keep(rule?.retry?.maxRequestBytes ?? MAX_KEPT_BYTES);
     if (rule !== undefined && (rule.retry ?? rule.timeouts) !== undefined) this.supervise(rule);
     const client = choice instanceof Promise ? undefined : this.connections(choice).take();
     if (client === undefined) this.startObtaining(choice);

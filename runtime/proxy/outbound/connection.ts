@@ -2,6 +2,7 @@
 import { readClientHello } from "../detect/client-hello.ts";
 import { FirstBytes } from "../detect/first-bytes.ts";
 import { detectProtocol } from "../detect/protocol.ts";
+import type { HttpService } from "../http/service.ts";
 import { Downstream } from "../http1/downstream.ts";
 import { ServerSession } from "../http2/server-session.ts";
 import { DETECT_RESULTS, type DetectResult, type RouteCloseError } from "../metrics/connection-series.ts";
@@ -11,6 +12,7 @@ import { Forward } from "../tcp/forward.ts";
 import { type TlsStatus, targetLabels, tcpLabels, tlsLabels } from "../tcp/labels.ts";
 import { type Accepted, type Address, type ByteStream, nobody } from "../transport/stream.ts";
 import { OutboundHttp } from "./http.ts";
+import { IngressHttp } from "./ingress.ts";
 import type { OutboundSide } from "./side.ts";
 import type { Backend, OutboundTarget } from "./target.ts";
 import { chooseTcp, connectBackend } from "./tcp-backend.ts";
@@ -35,6 +37,7 @@ export class OutboundConnection implements Connection {
   readonly #accepted: Accepted;
   readonly #original: Address | undefined;
   #now: { close(): void; drain?: (wait: boolean) => void } | undefined;
+  #holdsTarget = false;
   #over = false;
 
   constructor(side: OutboundSide, accepted: Accepted) {
@@ -54,23 +57,77 @@ export class OutboundConnection implements Connection {
       return;
     }
     this.#side.plane.add(this);
+    const { ingress } = this.#side.options;
+    if (ingress === undefined) this.#discover(original, (target) => this.#open(original, target));
+    else this.#openIngress(original, ingress.detectTimeoutMs);
+  }
+
+  #discover(original: Address, open: (target: OutboundTarget) => void): void {
+    this.#holdsTarget = true;
     const target = this.#side.options.targets.acquire(original.ip, original.port);
     if (!(target instanceof Promise)) {
-      this.#open(original, target);
+      open(target);
       return;
     }
     target.then(
-      (known) => this.#open(original, known),
+      (known) => {
+        if (!this.#over) open(known);
+      },
       (error: unknown) => {
         this.#side.options.log?.(`discovery of ${original.ip}:${original.port} failed: ${String(error)}`);
-        this.#accepted.open(nobody).reset();
+        if (this.#now !== undefined) this.#now.close();
+        else this.#accepted.open(nobody).reset();
         this.#finish();
       },
     );
   }
 
+  /** By what its requests say; by its original destination where it is no HTTP. It is always looked into, as Linkerd does. */
+  #openIngress(original: Address, detectTimeoutMs: number): void {
+    const began = performance.now();
+    const first: FirstBytes = new FirstBytes(
+      detectTimeoutMs,
+      (bytes, start, end, occasion) => {
+        if (occasion === "end" && start === end) return false;
+        const found = occasion === "data" ? detectProtocol(bytes, start, end) : "opaque";
+        if (found === "undecided" || (occasion === "data" && isPartOfHello(bytes, start, end))) return false;
+        const result = occasion === "silence" ? "read_timeout" : DETECT_RESULTS[found];
+        this.#side.ingressSeries.detected(result, performance.now() - began);
+        const stream = first.stream as ByteStream;
+        if (found === "opaque")
+          this.#bytes(stream, original, Buffer.from(bytes.subarray(start, end)), occasion === "end");
+        else this.#ingress(found, stream, original).onData(bytes, start, end);
+        return true;
+      },
+      () => this.#finish(),
+    );
+    first.stream = this.#accepted.open(first);
+    this.#now = first.stream;
+  }
+
+  #ingress(protocol: "http1" | "http2", stream: ByteStream, original: Address): Downstream | ServerSession {
+    const { remote } = this.#accepted;
+    const series = this.#clientSeries(original);
+    return this.#serve(
+      protocol,
+      stream,
+      new IngressHttp(this.#side, remote, original, protocol, series, () => this.#finish()),
+    );
+  }
+
+  /** No HTTP, and nobody has asked yet where it goes. */
+  #bytes(stream: ByteStream, original: Address, early: Buffer, ended: boolean): void {
+    stream.pause();
+    stream.owner = { ...nobody, onClose: () => this.#finish() };
+    this.#discover(original, (target) => {
+      const hello = early[0] === HANDSHAKE_RECORD ? readClientHello(early) : "not-tls";
+      const status: TlsStatus | undefined =
+        typeof hello === "string" ? undefined : { kind: "opaque", serverName: hello.serverName ?? "" };
+      this.#forward(stream, original, target, early, ended, status);
+    });
+  }
+
   #open(original: Address, target: OutboundTarget): void {
-    if (this.#over) return;
     const { protocol, detectTimeoutMs } = target;
     const told = this.#side.seriesOf(target);
     told.accepted(PROTOCOL_LABELS[protocol]);
@@ -148,11 +205,19 @@ export class OutboundConnection implements Connection {
   ): Downstream | ServerSession {
     const { remote } = this.#accepted;
     const series = this.#clientSeries(original);
-    const service = new OutboundHttp(this.#side, remote, original, protocol, target, series, () => this.#finish());
+    const done = (): void => this.#finish();
+    return this.#serve(
+      protocol,
+      stream,
+      new OutboundHttp(this.#side, remote, original, protocol, target, series, done),
+    );
+  }
+
+  #serve(protocol: "http1" | "http2", stream: ByteStream, service: HttpService): Downstream | ServerSession {
     const downstream =
       protocol === "http1"
         ? new Downstream(stream, service, this.#side.options.headTimeoutMs)
-        : new ServerSession(stream, service, this.#side.options.http2Limits);
+        : new ServerSession(stream, service, this.#side.options.http2Limits, this.#side.options.headTimeoutMs);
     this.#now = downstream;
     if (this.#side.plane.draining) downstream.drain(false);
     return downstream;
@@ -196,7 +261,9 @@ export class OutboundConnection implements Connection {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#original !== undefined) this.#side.options.targets.release(this.#original.ip, this.#original.port);
+    if (this.#original !== undefined && this.#holdsTarget) {
+      this.#side.options.targets.release(this.#original.ip, this.#original.port);
+    }
     this.#side.plane.delete(this);
   }
 
@@ -212,6 +279,10 @@ export class OutboundConnection implements Connection {
       this.#finish();
     }
   }
+}
+
+function isPartOfHello(bytes: Buffer, start: number, end: number): boolean {
+  return bytes[start] === HANDSHAKE_RECORD && readClientHello(bytes.subarray(start, end)) === "incomplete";
 }
 
 const FORBIDDEN = 403;

@@ -162,8 +162,7 @@ export class OutboundHttp implements HttpService {
   }
 
   refused(refusal: Refusal): void {
-    if (refusal.error === undefined) return;
-    this.#side.options.metrics.counter("outbound_http_errors_total", [["error", refusal.error]]).add();
+    this.#side.refused(refusal);
   }
 
   get observed(): boolean {

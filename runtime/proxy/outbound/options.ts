@@ -6,6 +6,13 @@ export interface OutboundOptions extends DataPlaneOptions {
   readonly targets: OutboundTargets;
   /** OUTBOUND_CONNECT_EXP_BACKOFF_*: how long an endpoint that cannot be reached is left alone. Default 100 ms to 60 s, jitter 0.1. */
   readonly connectBackoff?: ConnectBackoff | undefined;
+  /** INGRESS_MODE: requests go where their l5d-dst-override says. Absent: by their original destination, and the header is the application's. */
+  readonly ingress?:
+    | {
+        /** OUTBOUND_DETECT_TIMEOUT: all connections are looked into, whatever the policy of their destination says. */
+        readonly detectTimeoutMs: number;
+      }
+    | undefined;
   /** Whether errors of the proxy's own tell their reason in `l5d-proxy-error`: not where OUTBOUND_DISABLE_INFORMATIONAL_HEADERS is set. Default true. */
   readonly informationalHeaders?: boolean;
 }

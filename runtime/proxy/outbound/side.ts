@@ -1,8 +1,10 @@
 /** What all connections of the outbound side share: the balancers, for as long as somebody uses their target. */
 import { Balancer, type BalancerOptions } from "../balance/balancer.ts";
 import { BalancerTelling } from "../balance/telling.ts";
+import type { Refusal } from "../http/failure.ts";
 import { Watchers } from "../http/observers.ts";
 import { ConnectionSeries } from "../metrics/connection-series.ts";
+import { referenceLabels } from "../route/labels.ts";
 import type { DataPlane } from "../tcp/data-plane.ts";
 import { HttpEndpoint, TcpEndpoint } from "./endpoint.ts";
 import type { OutboundOptions } from "./options.ts";
@@ -79,6 +81,7 @@ export class OutboundSide {
   readonly plane: DataPlane;
   readonly watchers: Watchers;
   readonly #balancers = new Map<EndpointSource, Map<string, SharedBalancers>>();
+  #ingressSeries: ConnectionSeries | undefined;
   readonly #told = new WeakMap<OutboundTarget, ConnectionSeries>();
 
   constructor(options: OutboundOptions, plane: DataPlane) {
@@ -113,6 +116,21 @@ export class OutboundSide {
       this.#told.set(target, series);
     }
     return series;
+  }
+
+  /** The proxy answered by itself. */
+  refused({ error }: Refusal): void {
+    if (error !== undefined) this.options.metrics.counter("outbound_http_errors_total", [["error", error]]).add();
+  }
+
+  /** Where the detection of connections is told of whose destination nobody knows yet: in ingress mode. */
+  get ingressSeries(): ConnectionSeries {
+    this.#ingressSeries ??= new ConnectionSeries(
+      this.options.metrics,
+      "outbound",
+      referenceLabels("parent", { kind: { $case: "default", value: "ingress" } }),
+    );
+    return this.#ingressSeries;
   }
 
   /** Those of the same source and the same parameters. `leave` follows once, when the client's connection is over. */

@@ -281,6 +281,16 @@ export class OutboundWorld {
     });
   }
 
+  /** What is asked next comes on connections of its own. */
+  async newConnections(): Promise<void> {
+    this.#agent.destroy();
+    const session = this.#session;
+    this.#session = undefined;
+    if (session === undefined) return;
+    session.destroy();
+    await new Promise((resolve) => session.once("close", resolve));
+  }
+
   /** A connection to the proxy, which has said `first`. */
   async dial(first = ""): Promise<Socket> {
     const socket = connectTcp({ host: "127.0.0.1", port: this.#port, allowHalfOpen: true });
