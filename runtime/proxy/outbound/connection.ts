@@ -217,7 +217,7 @@ export class OutboundConnection implements Connection {
     const downstream =
       protocol === "http1"
         ? new Downstream(stream, service, this.#side.options.headTimeoutMs)
-        : new ServerSession(stream, service, this.#side.options.http2Limits, this.#side.options.headTimeoutMs);
+        : new ServerSession(stream, service, this.#side.options.http2Limits);
     this.#now = downstream;
     if (this.#side.plane.draining) downstream.drain(false);
     return downstream;
