@@ -1,6 +1,6 @@
 /** Bytes both ways between two connections, half-close included (reference 9.2). */
 import type { TcpSeries } from "../metrics/series.ts";
-import type { ByteStream, StreamOwner } from "../transport/stream.ts";
+import { type ByteStream, FULL_RECORD_BYTES, type StreamOwner } from "../transport/stream.ts";
 
 /** One side of a relay: a stream and where its bytes are counted. */
 export interface RelaySide {
@@ -28,7 +28,7 @@ class RelayEnd implements StreamOwner {
 
   send(buffer: Buffer, start: number, end: number): boolean {
     this.#series.wrote(end - start);
-    return this.#stream.write(buffer, start, end);
+    return this.#stream.write(buffer, start, end, end - start === FULL_RECORD_BYTES);
   }
 
   onEnd(): void {

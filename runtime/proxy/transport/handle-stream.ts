@@ -10,18 +10,15 @@ import {
 } from "./node-internals.ts";
 import { resetTls } from "./reset-tls.ts";
 import type { ByteStream, StreamOwner } from "./stream.ts";
+import { Backlog, giveBackWriteBuffer, takeWriteBuffer, WRITE_BYTES } from "./write-buffers.ts";
 
 const READ_BYTES = 65_536;
-/** Room for one read and the head that is written before it. */
-const WRITE_BYTES = READ_BYTES + 16_384;
-const SPARE_WRITE_BUFFERS = 8;
 /** How much may pile up behind a TLS write before the writer is held back. */
 const TLS_QUEUE_BYTES = 65_536;
 
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
-const spare: Buffer[] = [];
 /** What a write is composed in; handed over to a write that cannot finish at once. */
-let composing: Buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
+let composing: Buffer = takeWriteBuffer();
 
 export class HandleStream implements ByteStream {
   owner: StreamOwner;
@@ -33,8 +30,9 @@ export class HandleStream implements ByteStream {
   readonly #under: Socket | undefined;
   #idleRequest: WriteRequest | undefined;
   #pending = 0;
-  #queue: Buffer[] = [];
-  #queuedBytes = 0;
+  readonly #backlog = new Backlog();
+  /** What waits is sent at the end of the loop's turn, if not before. */
+  #gathering = false;
   #ending = false;
   #shutdownDone = false;
   #wantsDrain = false;
@@ -132,30 +130,31 @@ export class HandleStream implements ByteStream {
     this.#closeWhenDone();
   }
 
-  write(buffer: Buffer, start: number, end: number): boolean {
+  write(buffer: Buffer, start: number, end: number, more = false): boolean {
     if (this.#closed || this.#ending || start === end) return true;
     if (this.#socket !== undefined) this.#writeTls(buffer, start, end);
+    else if (this.#gathering || (more && this.#pending === 0)) return this.#gather(buffer, start, end, more);
     else this.#writePlain(buffer, start, end);
     // A TLS write is always under way for a moment: only what piles up behind it counts.
-    const flows = this.#queuedBytes === 0 ? this.#pending === 0 || this.#socket !== undefined : this.#mayQueue();
+    const flows = this.#backlog.bytes === 0 ? this.#pending === 0 || this.#socket !== undefined : this.#mayQueue();
     if (!flows) this.#wantsDrain = true;
     return flows;
   }
 
   #mayQueue(): boolean {
-    return this.#socket !== undefined && this.#queuedBytes < TLS_QUEUE_BYTES;
+    return this.#socket !== undefined && this.#backlog.bytes < TLS_QUEUE_BYTES;
   }
 
   /** A TLS handle takes one write at a time. */
   #writeTls(buffer: Buffer, start: number, end: number): void {
-    if (this.#pending > 0) this.#enqueue(buffer, start, end);
+    if (this.#pending > 0) this.#backlog.add(buffer, start, end);
     else this.#send(start === 0 && end === buffer.length ? buffer : buffer.subarray(start, end));
   }
 
   #writePlain(buffer: Buffer, start: number, end: number): void {
     // What waits goes first.
-    if (this.#queuedBytes > 0) {
-      this.#enqueue(buffer, start, end);
+    if (this.#backlog.bytes > 0) {
+      this.#backlog.add(buffer, start, end);
       return;
     }
     if (buffer === composing && start === 0) {
@@ -165,7 +164,7 @@ export class HandleStream implements ByteStream {
     for (let from = start; from < end; from += WRITE_BYTES) {
       const to = Math.min(end, from + WRITE_BYTES);
       if (from > start && this.#pending > 0) {
-        this.#enqueue(buffer, from, end);
+        this.#backlog.add(buffer, from, end);
         return;
       }
       buffer.copy(composing, 0, from, to);
@@ -173,15 +172,40 @@ export class HandleStream implements ByteStream {
     }
   }
 
-  #enqueue(buffer: Buffer, start: number, end: number): void {
-    this.#queue.push(Buffer.from(buffer.subarray(start, end)));
-    this.#queuedBytes += end - start;
+  #gather(buffer: Buffer, start: number, end: number, more: boolean): boolean {
+    this.#backlog.add(buffer, start, end);
+    if (!more || this.#backlog.bytes >= READ_BYTES) {
+      this.#flush();
+      if (this.#pending > 0) this.#wantsDrain = true;
+      return this.#pending === 0;
+    }
+    if (!this.#gathering) {
+      this.#gathering = true;
+      setImmediate(() => this.#flush());
+    }
+    return true;
+  }
+
+  /** Sends what was gathered. */
+  #flush(): void {
+    this.#gathering = false;
+    if (this.#pending === 0 && this.#backlog.bytes > 0) this.#sendBacklog();
+  }
+
+  #sendBacklog(): void {
+    const backlog = this.#backlog;
+    // A TLS handle takes one write at a time.
+    while (backlog.bytes > 0 && !this.#closed && (this.#pending === 0 || this.#socket === undefined)) {
+      const length = backlog.nextBytes;
+      const buffer = backlog.shift();
+      if (!this.#send(buffer.subarray(0, length), buffer)) giveBackWriteBuffer(buffer);
+    }
   }
 
   /** Writes `composing[0, length)`; where the write waits, the buffer goes with it. */
   #sendComposed(length: number): void {
     const buffer = composing;
-    if (this.#send(buffer.subarray(0, length), buffer)) composing = spare.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+    if (this.#send(buffer.subarray(0, length), buffer)) composing = takeWriteBuffer();
   }
 
   /** @returns whether the write is still under way, with the buffer */
@@ -213,8 +237,7 @@ export class HandleStream implements ByteStream {
   }
 
   onWritten(request: WriteRequest, status: number): void {
-    const { buffer } = request;
-    if (buffer?.length === WRITE_BYTES && spare.length < SPARE_WRITE_BUFFERS) spare.push(buffer);
+    if (request.buffer !== undefined) giveBackWriteBuffer(request.buffer);
     request.buffer = undefined;
     this.#pending--;
     if (this.#closed) return;
@@ -223,24 +246,20 @@ export class HandleStream implements ByteStream {
       return;
     }
     if (this.#pending > 0) return;
-    if (this.#queuedBytes > 0) {
-      const waiting = this.#queue.length === 1 ? (this.#queue[0] as Buffer) : Buffer.concat(this.#queue);
-      this.#queue = [];
-      this.#queuedBytes = 0;
-      this.#send(waiting);
-    }
+    if (this.#backlog.bytes > 0) this.#sendBacklog();
     if (this.#closed) return;
     if (this.#wantsDrain && (this.#pending === 0 || this.#socket !== undefined)) {
       this.#wantsDrain = false;
       this.owner.onDrain();
     }
-    if (this.#ending && this.#pending === 0 && this.#queuedBytes === 0) this.#shutdown();
+    if (this.#ending && this.#pending === 0 && this.#backlog.bytes === 0) this.#shutdown();
   }
 
   end(): void {
     if (this.#closed || this.#ending) return;
+    if (this.#gathering) this.#flush();
     this.#ending = true;
-    if (this.#pending === 0 && this.#queuedBytes === 0) this.#shutdown();
+    if (this.#pending === 0 && this.#backlog.bytes === 0) this.#shutdown();
   }
 
   #shutdown(): void {
@@ -266,10 +285,12 @@ export class HandleStream implements ByteStream {
   }
 
   close(): void {
+    if (this.#gathering) this.#flush();
     this.#close("");
   }
 
   reset(): void {
+    if (this.#gathering) this.#flush();
     if (this.#closed) return;
     // libuv refuses to reset what is shutting down, and leaves it open.
     if (this.#ending && !this.#shutdownDone) {
@@ -308,13 +329,13 @@ export class HandleStream implements ByteStream {
 
   #forget(): void {
     this.#closed = true;
-    this.#queue = [];
-    this.#queuedBytes = 0;
+    this.#backlog.clear();
+    this.#gathering = false;
     this.#held = undefined;
   }
 
   get unsent(): boolean {
-    return this.#pending > 0 || this.#queuedBytes > 0;
+    return this.#pending > 0 || this.#backlog.bytes > 0;
   }
 
   pause(): void {

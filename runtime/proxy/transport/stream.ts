@@ -2,6 +2,9 @@
 
 import type { Socket } from "node:net";
 
+/** A read of exactly so much was a full TLS record (RFC 8446, 5.1): more of the same message is likely on its heels. */
+export const FULL_RECORD_BYTES = 16_384;
+
 /** Whoever reads a stream. No callback comes from within `write` or `end`; `close` and `reset` call onClose before they return. */
 export interface StreamOwner {
   /** `buffer[start, end)` is valid during this call only: all streams of the process read into one buffer. */
@@ -16,8 +19,11 @@ export interface StreamOwner {
 
 export interface ByteStream {
   owner: StreamOwner;
-  /** `buffer[start, end)` may be reused on return. False: hold back until onDrain. Ignored after end or close. */
-  write(buffer: Buffer, start: number, end: number): boolean;
+  /**
+   * `buffer[start, end)` may be reused on return. False: hold back until onDrain. Ignored after end or close.
+   * `more`: the writer will likely write again in this turn of the loop; until its end the bytes may wait for that.
+   */
+  write(buffer: Buffer, start: number, end: number, more?: boolean): boolean;
   /** Half-close, after what was written. A stream that has ended in both directions closes by itself. */
   end(): void;
   /** Drops the connection now; with unread or unsent bytes the peer sees a reset. */

@@ -86,6 +86,56 @@ for (const transport of TRANSPORTS) {
       clientStream.close();
     });
 
+    test("what may wait for more goes in order, and by itself where nothing follows", async () => {
+      const { client, server, clientStream, serverStream } = await pair(transport);
+      const write = (text: string, more: boolean): boolean =>
+        serverStream.write(Buffer.from(text), 0, text.length, more);
+      assert.equal(write("a", true) && write("b", true), true);
+      await client.until(({ text }) => text === "ab");
+      write("c", true);
+      write("d", false);
+      write("e", true);
+      await client.until(({ text }) => text === "abcde");
+      write("f", true);
+      serverStream.end();
+      await client.until(({ ended }) => ended);
+      assert.equal(client.text, "abcdef");
+      send(clientStream, "g");
+      await server.until(({ text }) => text === "g");
+      clientStream.close();
+    });
+
+    test("what may wait for more is not lost by a close", async () => {
+      const { client, serverStream } = await pair(transport);
+      serverStream.write(Buffer.from("last"), 0, 4, true);
+      serverStream.close();
+      await client.until(({ ended, errno }) => ended || errno !== undefined);
+      assert.equal(client.text, "last");
+    });
+
+    test("a slow reader holds back what may wait for more as well", async () => {
+      const { client, clientStream, serverStream, server } = await pair(transport);
+      clientStream.pause();
+      const chunk = Buffer.alloc(16_384);
+      let written = 0;
+      let flows = true;
+      while (flows && written < 64_000_000) {
+        chunk.fill(written / chunk.length);
+        flows = serverStream.write(chunk, 0, chunk.length, true);
+        written += chunk.length;
+        if (written % 1_048_576 === 0) await sleep(0);
+      }
+      assert.equal(flows, false);
+      clientStream.resume();
+      await server.until(({ drains }) => drains === 1);
+      serverStream.end();
+      await client.until(({ ended }) => ended);
+      const { bytes } = client;
+      assert.equal(bytes.length, written);
+      for (let at = 0; at < written; at += chunk.length) assert.equal(bytes[at], (at / chunk.length) & 255);
+      clientStream.close();
+    });
+
     test("a paused stream tells nothing until it is resumed", async () => {
       const { client, clientStream, serverStream } = await pair(transport);
       clientStream.pause();
