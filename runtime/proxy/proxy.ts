@@ -198,6 +198,7 @@ export class SidecarProxy {
       http2Limits: config.outbound.http2,
       connectBackoff: config.outbound.connectBackoff,
       informationalHeaders: config.outbound.informationalHeaders,
+      hostnameLabels: config.outbound.hostnameLabels,
       ingress: config.outbound.ingress ? { detectTimeoutMs: config.outbound.detectTimeoutMs } : undefined,
       targets,
       log: (message) => outboundLog.info(message),

@@ -71,10 +71,6 @@ const GROUPS: readonly Group[] = [
     names: { boolean: both(["SERVER_HTTP2_ADAPTIVE_FLOW_CONTROL"]) },
   },
   {
-    reason: "series of routes have no host name",
-    names: { boolean: ["OUTBOUND_METRICS_HOSTNAME_LABELS"] },
-  },
-  {
     reason: "Linkerd's proxy does not read it either: policies of ports say who may come in",
     names: { text: ["INBOUND_PORTS_REQUIRE_IDENTITY", "INBOUND_PORTS_REQUIRE_TLS"] },
   },

@@ -70,6 +70,8 @@ export interface RouteSeries {
     error: StreamError,
   ): void;
   retried(outcome: "retry" | "success" | "limit" | "overflow"): void;
+  /** The same of the requests for one host, where series have that label. @param hostname empty: of no name */
+  named?(hostname: string): RouteSeries;
 }
 
 /** The same of what is sent to one backend of a route: of each try. */

@@ -98,6 +98,7 @@ class StatusCounters {
 }
 
 const SECOND = 1_000;
+const MAX_HOSTNAMES = 1_000;
 const RETRIES = {
   retry: "retry_requests_total",
   success: "retry_successes_total",
@@ -107,17 +108,37 @@ const RETRIES = {
 
 /** `outbound_http_route_*`, `outbound_grpc_route_*`. */
 export class PolicyRouteSeries implements RouteSeries {
+  readonly #metrics: ProxyMetrics;
+  readonly #kind: RouteKind;
+  readonly #labels: Labels;
+  /** Of its requests by host: clients choose these, so not endlessly many. */
+  #named: Map<string, PolicyRouteSeries> | undefined;
   readonly #series: Series;
   readonly #statuses: StatusCounters;
   #duration: Distribution | undefined;
   #frames: Distribution | undefined;
 
   /** @param labels `parent_*` and `route_*` */
-  constructor(metrics: ProxyMetrics, kind: RouteKind, labels: Labels) {
-    this.#series = new Series(metrics, `outbound_${kind}_route`, [...labels, ["hostname", ""]]);
+  constructor(metrics: ProxyMetrics, kind: RouteKind, labels: Labels, hostname = "") {
+    this.#metrics = metrics;
+    this.#kind = kind;
+    this.#labels = labels;
+    this.#series = new Series(metrics, `outbound_${kind}_route`, [...labels, ["hostname", hostname]]);
     const grpc = kind === "grpc";
     const label = `${kind}_status`;
     this.#statuses = new StatusCounters(this.#series, "request_statuses_total", label, { grpc, errors: true });
+  }
+
+  named(hostname: string): PolicyRouteSeries {
+    if (hostname === "") return this;
+    this.#named ??= new Map();
+    let named = this.#named.get(hostname);
+    if (named === undefined) {
+      if (this.#named.size >= MAX_HOSTNAMES) return this;
+      named = new PolicyRouteSeries(this.#metrics, this.#kind, this.#labels, hostname);
+      this.#named.set(hostname, named);
+    }
+    return named;
   }
 
   request(): void {}

@@ -6,7 +6,9 @@ import { ConnectionObserver } from "../http/observers.ts";
 import type { RequestHead } from "../http/request-head.ts";
 import { NO_RULE, type RouteRule } from "../http/route-rule.ts";
 import type { Choice, Destination, HttpService, Routing } from "../http/service.ts";
+import { hostnameOf } from "../metrics/request-names.ts";
 import type { TcpSeries } from "../metrics/series.ts";
+import { namedRule, namedWishes } from "../route/hostname.ts";
 import { type OwnWishes, ownWishes } from "../route/own-wishes.ts";
 import { distribute, type Route, type RouteChoice } from "../route/table.ts";
 import type { Address } from "../transport/stream.ts";
@@ -69,7 +71,8 @@ export class OutboundHttp implements HttpService {
 
   #setPlain(): void {
     const { [this.#version]: routes, backend } = this.#target;
-    const plain = routes?.plain;
+    // Series by host: each request is looked at.
+    const plain = this.#side.options.hostnameLabels === true ? undefined : routes?.plain;
     if (plain !== undefined) this.#plain = { rule: plain.rule, use: this.#use(plain.backend) };
     else this.#plain = routes === undefined ? { rule: undefined, use: this.#use(backend) } : undefined;
   }
@@ -121,11 +124,13 @@ export class OutboundHttp implements HttpService {
     const route = routes === undefined ? wholeTarget(backend) : routes.find(request);
     if (route === undefined) return new Refusal("no-route", "no route of the destination's policy matches the request");
     const [first] = route.choices;
-    routing.rule = first?.rule;
+    const hostname = this.#side.options.hostnameLabels === true ? hostnameOf(request) : undefined;
+    routing.rule = first === undefined || hostname === undefined ? first?.rule : namedRule(first.rule, hostname);
     const refusal = route.refuse?.(request);
     if (refusal !== undefined) return refusal;
     if (first === undefined) return new Refusal("injected", "the route has no backend", { status: 500 });
-    const own = ownWishes(request, route.overridable);
+    const asked = ownWishes(request, route.overridable);
+    const own = hostname === undefined ? asked : namedWishes(asked, hostname);
     const selection: Selection = { route, choice: first, own };
     routing.backend = selection;
     return this.#distribute(selection, routing, request);

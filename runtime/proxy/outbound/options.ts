@@ -13,6 +13,8 @@ export interface OutboundOptions extends DataPlaneOptions {
         readonly detectTimeoutMs: number;
       }
     | undefined;
+  /** OUTBOUND_METRICS_HOSTNAME_LABELS: whether series of routes have the host that requests ask for. Default false. */
+  readonly hostnameLabels?: boolean;
   /** Whether errors of the proxy's own tell their reason in `l5d-proxy-error`: not where OUTBOUND_DISABLE_INFORMATIONAL_HEADERS is set. Default true. */
   readonly informationalHeaders?: boolean;
 }

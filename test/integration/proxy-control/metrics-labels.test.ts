@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { InboundWorld, type Version } from "./support/inbound-world.ts";
 import { defaultServer, everyone } from "./support/messages.ts";
+import { type Handler, inOutboundWorld } from "./support/outbound-world.ts";
+import { backoff, policy, route, rule } from "./support/routes.ts";
 
 const VERSIONS: readonly Version[] = ["HTTP/1.1", "HTTP/2"];
 
@@ -32,5 +34,45 @@ describe("inbound series", () => {
         world.stop();
       }
     });
+  }
+});
+
+describe("series of outbound routes", () => {
+  for (const hostnameLabels of [true, false]) {
+    it(`have ${hostnameLabels ? "" : "an empty label for "}the host name that requests ask for, tried again or not`, () =>
+      inOutboundWorld(
+        async (world) => {
+          for (const version of VERSIONS) {
+            world.original = { ip: "10.96.0.1", port: version === "HTTP/1.1" ? 80 : 81 };
+            let count = 0;
+            const fails: Handler = (_request, response) => {
+              response.statusCode = count++ % 2 === 0 ? 500 : 200;
+              response.end("hello");
+            };
+            await world.serve(version, version === "HTTP/1.1" ? "one" : "two", fails);
+            const retry = {
+              maxRetries: 2,
+              maxRequestBytes: 65_536,
+              conditions: { statusRanges: [{ start: 500, end: 599 }] },
+              timeout: undefined,
+              backoff: backoff(1),
+            };
+            const name = version === "HTTP/1.1" ? "one" : "two";
+            const routes = [route([rule(name, { retry })], [], name)];
+            world.plane.policy(`10.96.0.1:${world.original.port}`).first = [policy(routes)];
+            for (const host of ["Books.shop:80", "authors.shop", "authors.shop", "10.1.2.3"]) {
+              assert.equal((await world.ask(version, "/", { headers: { host } })).status, 200);
+            }
+            await world.newConnections();
+            const statuses = (hostname: string): number =>
+              world.sum("outbound_http_route_request_statuses_total", `route_name="${name}"`, `hostname="${hostname}"`);
+            assert.deepEqual(["books.shop", "authors.shop", ""].map(statuses), hostnameLabels ? [1, 2, 1] : [0, 0, 4]);
+            const retries = (hostname: string): number =>
+              world.sum("outbound_http_route_retry_requests_total", `route_name="${name}"`, `hostname="${hostname}"`);
+            assert.equal(retries("authors.shop"), hostnameLabels ? 2 : 0);
+          }
+        },
+        { hostnameLabels },
+      ));
   }
 });

@@ -53,6 +53,7 @@ describe("the proxy's environment", () => {
       },
       http2: SERVER_LIMITS,
       informationalHeaders: true,
+      hostnameLabels: false,
       ingress: false,
     });
     assert.deepEqual(config.http2Windows, { stream: 65_535, connection: 1_048_576 });
