@@ -86,7 +86,7 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
 
   /** Whether {@link request} opens a stream now. */
   get ready(): boolean {
-    if (this.#stream === undefined || this.#draining || !this.#http2.ready) return false;
+    if (this.#stream === undefined || this.#draining || !this.#http2.ready || this.#http2.heldUp) return false;
     return this.#settled || this.openStreams < STREAMS_BEFORE_SETTINGS;
   }
 
@@ -127,6 +127,10 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
     this.#asked = 0;
     this.#http2.receive(buffer, start, end);
     heard(this, end - start, this.#asked);
+  }
+
+  onTick(): void {
+    this.#http2.shedStalled();
   }
 
   ping(): void {

@@ -10,6 +10,8 @@ export interface Living {
   /** Ticks since the other end was last heard: see {@link heard}. */
   silentTicks: number;
   readonly life: Life;
+  /** Every {@link TICK_MS}. */
+  onTick?(): void;
   ping(): void;
   die(): void;
 }
@@ -20,7 +22,7 @@ export interface Life {
   readonly dieAt: number;
 }
 
-const TICK_MS = 2_000;
+export const TICK_MS = 2_000;
 /** Linkerd asks after 10 s, and waits 3: ticks make it 8 to 10, and 6. */
 export const DEFAULT_LIFE: Life = lifeOf(10_000, 3_000);
 
@@ -59,5 +61,6 @@ function tick(): void {
     const { askAt, dieAt } = connection.life;
     if (connection.silentTicks === askAt) connection.ping();
     else if (connection.silentTicks >= dieAt) connection.die();
+    else connection.onTick?.();
   }
 }

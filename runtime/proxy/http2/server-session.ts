@@ -4,10 +4,11 @@ import { internField } from "../../wire/hpack/intern.ts";
 import { ServerConnection } from "../../wire/http2/server-connection.ts";
 import { INITIAL_SETTINGS } from "../../wire/http2/settings.ts";
 import type { HttpService } from "../http/service.ts";
+import { HEAD_TIMEOUT_MS } from "../http1/downstream.ts";
 import { Farewell } from "../http1/farewell.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { heard, keepAlive, type Life, type Living, letGo } from "./keep-alive.ts";
+import { heard, keepAlive, type Life, type Living, letGo, TICK_MS } from "./keep-alive.ts";
 import { type Http2Limits, MAX_STORED_BYTES, SERVER_LIMITS } from "./limits.ts";
 import { StreamExchange } from "./stream-exchange.ts";
 
@@ -31,10 +32,21 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   /** PINGs of the other end in the read under way. */
   #asked = 0;
   readonly life: Life;
+  readonly #headTimeoutMs: number;
+  /** The head that was under way at the last tick, and for how many ticks it has been. */
+  #slowHead = 0;
+  #slowTicks = 0;
 
-  constructor(stream: ByteStream, service: HttpService, limits: Http2Limits = SERVER_LIMITS) {
+  /** @param headTimeoutMs as of HTTP/1's Downstream, in whole ticks */
+  constructor(
+    stream: ByteStream,
+    service: HttpService,
+    limits: Http2Limits = SERVER_LIMITS,
+    headTimeoutMs: number = HEAD_TIMEOUT_MS,
+  ) {
     const { windows, maxStreams, maxFrameBytes, maxHeaderBytes } = limits;
     this.life = limits.life;
+    this.#headTimeoutMs = headTimeoutMs;
     this.service = service;
     this.#requestFields = fieldsOf(service.requestLines);
     this.#stream = stream;
@@ -110,6 +122,22 @@ export class ServerSession implements StreamOwner, Flushable, Living {
       this.service.tcp.wrote(end - start);
       if (!this.#stream.write(bytes, start, end)) this.#writable = false;
     });
+  }
+
+  onTick(): void {
+    this.#http2.shedStalled();
+    this.#watchHead();
+  }
+
+  /** Whoever sends a byte of a head now and then would stay for ever (slow loris). */
+  #watchHead(): void {
+    const head = this.#http2.unfinished;
+    if (head === 0 || head !== this.#slowHead) {
+      this.#slowHead = head;
+      this.#slowTicks = 0;
+    } else if (++this.#slowTicks * TICK_MS >= this.#headTimeoutMs && this.#headTimeoutMs > 0) {
+      this.#http2.giveUp("a head that does not end");
+    }
   }
 
   ping(): void {

@@ -52,7 +52,7 @@ export function serveHttp(
   const downstream =
     protocol === "http1"
       ? new Downstream(stream, service, arrival.side.options.headTimeoutMs)
-      : new ServerSession(stream, service, arrival.side.options.http2Limits);
+      : new ServerSession(stream, service, arrival.side.options.http2Limits, arrival.side.options.headTimeoutMs);
   arrival.become(downstream);
   if (start < end) downstream.onData(bytes, start, end);
 }

@@ -1,9 +1,11 @@
 /** The client's role on an HTTP/2 connection (RFC 9113): opens streams, takes responses. */
 import type { HeaderField } from "../hpack/field.ts";
-import { type ConnectionOptions, Http2Connection } from "./connection.ts";
+import { Http2Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 import { announcedLength, responseStatus } from "./message-rules.ts";
 import { errorCode, MAX_STREAM_ID } from "./protocol.ts";
 import type { Role } from "./role.ts";
+import { shedStalled } from "./stalls.ts";
 import type { Http2Stream, StreamHandler } from "./stream.ts";
 import { takeTrailers } from "./trailers.ts";
 
@@ -42,6 +44,16 @@ export class ClientConnection implements Role {
 
   receive(bytes: Buffer, start: number, end: number): void {
     this.#connection.receive(bytes, start, end);
+  }
+
+  /** What is kept of some responses holds up all: a request had better go elsewhere. */
+  get heldUp(): boolean {
+    return this.#connection.heldUp;
+  }
+
+  /** As {@link shedStalled}. */
+  shedStalled(): void {
+    shedStalled(this.#connection);
   }
 
   flush(write: (bytes: Buffer, start: number, end: number) => void): void {

@@ -6,6 +6,7 @@ import { HpackDecoder } from "../hpack/decoder.ts";
 import { HpackEncoder } from "../hpack/encoder.ts";
 import { HpackError } from "../hpack/error.ts";
 import type { HeaderField } from "../hpack/field.ts";
+import type { ConnectionEvents, ConnectionOptions } from "./connection-options.ts";
 import { FloodGuard } from "./flood.ts";
 import type { FrameHandler } from "./frame-handler.ts";
 import { FrameParser } from "./frame-parser.ts";
@@ -18,35 +19,6 @@ import { SendFlow } from "./send-flow.ts";
 import { applySettings, INITIAL_SETTINGS, type Settings } from "./settings.ts";
 import { Http2Stream, type StreamCarrier, type StreamHandler, type StreamReset } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
-
-export interface ConnectionEvents {
-  /** Output waits: {@link Http2Connection.flush} it, best once for all of a turn of the event loop. */
-  onOutput(): void;
-  /** The other end takes no new streams. Those beyond its last have been closed as unprocessed. */
-  onGoAway(code: number, reason: string): void;
-  onPingAck(): void;
-  /** The other end asks for a sign of life, and gets it. */
-  onPing?(): void;
-  /** The last open stream has ended. */
-  onIdle(): void;
-  /** The other end's settings came, or changed. */
-  onSettings(): void;
-  /** Once: no stream is left. With the error that ended it, which a last flush tells the other end. */
-  onClose(error: Error | undefined): void;
-}
-
-export interface ConnectionOptions {
-  readonly events: ConnectionEvents;
-  readonly settings: Readonly<Settings>;
-  /** What the other end may send on all streams together before it is credited, bytes; 65,535 or more. */
-  readonly connectionWindow: number;
-  /** What handlers may keep of all streams together before it counts against `connectionWindow`, bytes. Default 0. */
-  readonly maxStoredBytes?: number;
-  /** A header block as it comes, coded. */
-  readonly maxHeaderBlockBytes: number;
-  /** Milliseconds; default performance.now. */
-  readonly now?: () => number;
-}
 
 export class Http2Connection implements FrameHandler, StreamCarrier {
   readonly streams = new StreamTable();
@@ -92,6 +64,16 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.#writer.begin(role.name, options.settings);
     const { connectionWindow, maxStoredBytes = 0 } = options;
     this.#receiving = new ReceiveFlow(this.#writer, connectionWindow, maxStoredBytes, () => this.#announce());
+  }
+
+  /** What handlers keep of some streams holds up all. */
+  get heldUp(): boolean {
+    return this.#receiving.shut;
+  }
+
+  /** As of {@link FrameParser.unfinished}. */
+  get unfinished(): number {
+    return this.#parser.unfinished;
   }
 
   /** Takes what came from the other end. */

@@ -41,6 +41,8 @@ export class FrameParser {
   /** Bytes of the preface, of #header or of #held that are there. */
   #filled = 0;
   #settled = false;
+  /** Header blocks that have begun. */
+  #blocks = 0;
   #type = 0;
   #flags = 0;
   #streamId = 0;
@@ -55,6 +57,13 @@ export class FrameParser {
     this.#maxFrameBytes = options.maxFrameBytes ?? MIN_FRAME_BYTES;
     this.#block = new HeaderBlockAssembly(options.maxHeaderBlockBytes);
     this.#state = options.preface ? IN_PREFACE : IN_HEADER;
+  }
+
+  /** Of the preface, or the header block, that has begun and is not whole: its number, none of which is 0. 0: there is none */
+  get unfinished(): number {
+    if (this.#state === IN_PREFACE) return -1;
+    const within = this.#state === IN_PAYLOAD && this.#type === frameType.headers;
+    return within || this.#block.open ? this.#blocks : 0;
   }
 
   /** Nothing more is told, of what {@link feed} was given neither. */
@@ -144,6 +153,7 @@ export class FrameParser {
       this.#enter(length > 0 ? IN_SKIPPED : IN_HEADER);
     } else {
       this.#checkPlace();
+      if (type === frameType.headers) this.#blocks++;
       if (length === 0) this.#whole(bytes, at, at);
       else this.#enter(IN_PAYLOAD);
     }

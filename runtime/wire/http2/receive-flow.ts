@@ -28,6 +28,11 @@ export class ReceiveFlow {
     this.#stopped = true;
   }
 
+  /** What handlers keep holds up all streams. */
+  get shut(): boolean {
+    return this.#window.shut;
+  }
+
   /** A DATA frame of so many bytes begins. @returns false where the other end sends more than it may */
   receive(bytes: number): boolean {
     return this.#window.receive(bytes);

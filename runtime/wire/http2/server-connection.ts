@@ -1,10 +1,12 @@
 /** The server's role on an HTTP/2 connection (RFC 9113): takes requests, answers them. */
 import type { HeaderField } from "../hpack/field.ts";
 import { internField } from "../hpack/intern.ts";
-import { type ConnectionOptions, Http2Connection } from "./connection.ts";
+import { Http2Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 import { announcedLength, areRequest } from "./message-rules.ts";
-import { errorCode, MAX_STREAM_ID } from "./protocol.ts";
+import { errorCode, Http2Error, MAX_STREAM_ID } from "./protocol.ts";
 import type { Role } from "./role.ts";
+import { shedStalled } from "./stalls.ts";
 import { type Http2Stream, type StreamHandler, UNHANDLED } from "./stream.ts";
 import { takeTrailers } from "./trailers.ts";
 
@@ -43,8 +45,23 @@ export class ServerConnection implements Role {
     return this.#connection.streams.size;
   }
 
+  /** Which preface, or head, has begun and is not whole; 0: none. The same number is the same one. */
+  get unfinished(): number {
+    return this.#connection.unfinished;
+  }
+
+  /** Ends the connection of a client that does what nobody needs to. */
+  giveUp(problem: string): void {
+    this.#connection.fail(new Http2Error(errorCode.enhanceYourCalm, problem));
+  }
+
   receive(bytes: Buffer, start: number, end: number): void {
     this.#connection.receive(bytes, start, end);
+  }
+
+  /** As {@link shedStalled}. */
+  shedStalled(): void {
+    shedStalled(this.#connection);
   }
 
   flush(write: (bytes: Buffer, start: number, end: number) => void): void {

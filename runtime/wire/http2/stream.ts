@@ -64,6 +64,9 @@ export class Http2Stream {
   unconsumed = 0;
   /** Of those it has not credited: what the connection was credited for. */
   stored = 0;
+  /** What its handler kept when it was last looked at, bytes, and how often that was the same before. */
+  #keptThen = 0;
+  #looks = 0;
   /** As of {@link ReceiveWindow}, without an object of its own: there is a stream for every request. */
   readonly #windowSize: number;
   #allowed: number;
@@ -76,6 +79,14 @@ export class Http2Stream {
     this.sendWindow = sendWindow;
     this.#windowSize = receiveWindow;
     this.#allowed = receiveWindow;
+  }
+
+  /** @returns how often in a row its handler was found to have taken nothing of what it keeps */
+  look(): number {
+    const kept = this.stored + this.unconsumed;
+    this.#looks = kept > 0 && kept === this.#keptThen ? this.#looks + 1 : 0;
+    this.#keptThen = kept;
+    return this.#looks;
   }
 
   /** @returns false where its window grew beyond what one may be (6.9.1) */

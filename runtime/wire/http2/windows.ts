@@ -29,6 +29,11 @@ export class ReceiveWindow {
     this.#consumed = size - initial;
   }
 
+  /** The other end may send nothing. */
+  get shut(): boolean {
+    return this.#available <= 0;
+  }
+
   /** @returns false where the other end sends more than it may */
   receive(bytes: number): boolean {
     this.#available -= bytes;

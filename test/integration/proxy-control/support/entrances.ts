@@ -9,6 +9,7 @@ import { createTransport } from "../../../../runtime/proxy/transport/transport.t
 import { noTap, StaticTargets } from "../../proxy-data-plane/support/static.ts";
 import { InboundWorld } from "./inbound-world.ts";
 import { defaultServer, everyone } from "./messages.ts";
+import { until } from "./until.ts";
 
 export const CLIENT = "client.shop.serviceaccount.identity.weft.cluster.local";
 
@@ -29,6 +30,8 @@ export class Entrances {
   readonly world = new InboundWorld();
   #outbound = { ip: "127.0.0.1", port: 0 };
   #original = { ip: "127.0.0.1", port: 0 };
+  #accepted = 0;
+  #turn: Promise<void> = Promise.resolve();
   #close: () => void = () => undefined;
 
   /** @param headTimeoutMs WEFT_HTTP1_HEAD_TIMEOUT */
@@ -39,7 +42,10 @@ export class Entrances {
       await this.world.setPolicy(port, defaultServer(`open-${port}`, [everyone("all")]));
     }
     const outbound = await startOutbound({
-      transport: createTransport(() => this.#original),
+      transport: createTransport(() => {
+        this.#accepted++;
+        return this.#original;
+      }),
       listen: [{ ip: "127.0.0.1", port: 0 }],
       identity: NO_IDENTITY,
       metrics: this.world.metrics,
@@ -58,8 +64,23 @@ export class Entrances {
     this.world.stop();
   }
 
-  /** @param under of TLS: see {@link InboundWorld.connect} */
-  async connect(entrance: Entrance, port: number, under?: (connection: Socket) => Duplex): Promise<Socket> {
+  /** One after the other: where a connection was going is told of the next that comes. @param under of TLS: see {@link InboundWorld.connect} */
+  connect(entrance: Entrance, port: number, under?: (connection: Socket) => Duplex): Promise<Socket> {
+    const before = this.#turn;
+    const connected = before.then(async () => {
+      const accepted = this.#accepted + this.world.accepted;
+      const socket = await this.#connect(entrance, port, under);
+      await until("it is accepted", () => this.#accepted + this.world.accepted > accepted);
+      return socket;
+    });
+    this.#turn = connected.then(
+      () => undefined,
+      () => undefined,
+    );
+    return connected;
+  }
+
+  async #connect(entrance: Entrance, port: number, under?: (connection: Socket) => Duplex): Promise<Socket> {
     if (entrance !== "outbound") {
       return await this.world.connect(port, entrance === "inbound meshed" ? CLIENT : undefined, undefined, under);
     }

@@ -55,6 +55,8 @@ export class InboundWorld {
   readonly plane = new ControlPlane({ authority: createTestAuthority() });
   readonly metrics = new Recorder();
   readonly log: string[] = [];
+  /** Connections that came to the proxy. */
+  accepted = 0;
   /**
    * Of applications that answer with the request's head as JSON; to `/slow` after a while, to `/big` with {@link BIG}, to `/die` not at all, to `/half` with half of
    * a body. They take CONNECT, and the first one upgrades, and echo then.
@@ -143,14 +145,15 @@ export class InboundWorld {
       adopt: (...argv) => real.adopt(...argv),
       release: (...argv) => real.release(...argv),
       listen: (address, backlog, accept) =>
-        real.listen(address, backlog, (accepted) =>
+        real.listen(address, backlog, (accepted) => {
+          this.accepted++;
           accept({
             remote: { ip: CLIENT_IP, port: accepted.remote.port },
             local: accepted.local,
             original: this.#original,
             open: (owner) => accepted.open(owner),
-          }),
-        ),
+          });
+        }),
     };
   }
 
@@ -179,7 +182,7 @@ export class InboundWorld {
       socket.write("HTTP/1.1 200 OK\r\n\r\n");
       socket.pipe(socket);
     });
-    const http2 = createHttp2Server();
+    const http2 = createHttp2Server({ maxSessionMemory: 1_000 });
     http2.on("stream", (stream, headers) => {
       stream.on("error", () => undefined);
       if (headers[":method"] === "CONNECT") {

@@ -27,8 +27,8 @@ export class RawHttp2 {
     return this.lines.find((line) => line.startsWith("goaway "));
   }
 
-  /** The next frame that matches. Rejects when the connection ends before, or after five seconds. */
-  until(wanted: RegExp): Promise<string> {
+  /** The next frame that matches. Rejects when the connection ends before, or after `limitMs`. */
+  until(wanted: RegExp, limitMs = 5_000): Promise<string> {
     return new Promise((resolve, reject) => {
       const done = (settle: () => void): void => {
         this.#look = () => undefined;
@@ -37,7 +37,7 @@ export class RawHttp2 {
       };
       const timer = setTimeout(
         () => done(() => reject(new Error(`no ${wanted} among ${this.lines.join("; ")}`))),
-        5_000,
+        limitMs,
       );
       this.#look = () => {
         const found = this.lines.find((line) => wanted.test(line));

@@ -4,7 +4,7 @@ import type { ByteStream, StreamOwner } from "../../../../runtime/proxy/transpor
 import type { HeaderField } from "../../../../runtime/wire/hpack/field.ts";
 import { internField } from "../../../../runtime/wire/hpack/intern.ts";
 import { ClientConnection } from "../../../../runtime/wire/http2/client-connection.ts";
-import type { ConnectionEvents } from "../../../../runtime/wire/http2/connection.ts";
+import type { ConnectionEvents } from "../../../../runtime/wire/http2/connection-options.ts";
 import { ServerConnection } from "../../../../runtime/wire/http2/server-connection.ts";
 import { INITIAL_SETTINGS } from "../../../../runtime/wire/http2/settings.ts";
 import type { Http2Stream, StreamHandler, StreamReset } from "../../../../runtime/wire/http2/stream.ts";
