@@ -121,20 +121,19 @@ export class Balancer<T> implements BalancerState {
   async acquire(waitedMs = 0): Promise<Candidate<T> | Unavailable> {
     const { queueCapacity, failfastTimeoutMs } = this.#options.parameters;
     const left = failfastTimeoutMs - waitedMs;
-    const ready = left > 0 ? this.pick() : undefined;
+    if (left <= 0) {
+      // It has had its time. Others may do better while somebody is ready.
+      if (this.ready === 0) this.#failFast();
+      return "failfast";
+    }
+    const ready = this.pick();
     if (ready !== undefined) return ready;
-    if (left <= 0) this.#setFailfast(true);
     if (this.#failfast) return "failfast";
     if (this.#waiting.length >= queueCapacity) return "load-shed";
     this.#scheduleRetry();
     const began = this.#now();
     const candidate = await new Promise<Candidate<T> | undefined>((resolve) => {
-      const timer = setTimeout(() => {
-        const index = this.#waiting.findIndex((waiter) => waiter.timer === timer);
-        if (index >= 0) this.#waiting.splice(index, 1);
-        this.#setFailfast(true);
-        resolve(undefined);
-      }, left);
+      const timer = setTimeout(() => this.#failFast(), left);
       this.#waiting.push({ resolve, timer });
     });
     this.#telling?.waited(this.#now() - began);
@@ -179,6 +178,19 @@ export class Balancer<T> implements BalancerState {
     return this.#waiting.length;
   }
 
+  /** For too long nobody could be had: whoever waits fails now, and whoever comes fails at once, until somebody can. */
+  #failFast(): void {
+    this.#setFailfast(true);
+    this.#dismiss();
+  }
+
+  #dismiss(): void {
+    for (const { resolve, timer } of this.#waiting.splice(0)) {
+      clearTimeout(timer);
+      resolve(undefined);
+    }
+  }
+
   #setFailfast(failfast: boolean): void {
     if (this.#failfast === failfast) return;
     this.#failfast = failfast;
@@ -189,10 +201,7 @@ export class Balancer<T> implements BalancerState {
     this.#telling?.close();
     this.#unsubscribe();
     clearTimeout(this.#retryTimer);
-    for (const waiter of this.#waiting.splice(0)) {
-      clearTimeout(waiter.timer);
-      waiter.resolve(undefined);
-    }
+    this.#dismiss();
     for (const entry of this.#entries.values()) this.#options.close(entry.data);
     this.#entries.clear();
     this.#list = [];

@@ -14,6 +14,7 @@ import type { Address } from "../transport/stream.ts";
 import { type ConnectBackoff, readConnectBackoff } from "./connect-backoff.ts";
 import { ConfigError, type ControlAddress, Environment } from "./environment.ts";
 import { readHttp2Limits, readHttp2Windows } from "./http2.ts";
+import { type QueueLimits, readQueueLimits } from "./queue-limits.ts";
 import { readWithoutEffect } from "./without-effect.ts";
 
 export interface StreamLimits {
@@ -90,6 +91,8 @@ export interface ProxyConfig {
     readonly hostnameLabels: boolean;
     /** Requests go where their l5d-dst-override says. */
     readonly ingress: boolean;
+    /** Of balancers; what is absent is as the policy of each says. */
+    readonly queues: { readonly http: QueueLimits; readonly tcp: QueueLimits };
   };
   /** HTTP2_INITIAL_*: of connections to servers, on both sides. */
   readonly http2Windows: Http2Windows;
@@ -314,6 +317,10 @@ function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
     hostnameLabels: env.boolean(name("OUTBOUND_METRICS_HOSTNAME_LABELS"), false),
     informationalHeaders: !env.boolean(name("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS"), ingress),
     ingress,
+    queues: {
+      http: readQueueLimits(env, name("OUTBOUND_HTTP")),
+      tcp: readQueueLimits(env, name("OUTBOUND_TCP")),
+    },
   };
 }
 

@@ -47,13 +47,6 @@ const GROUPS: readonly Group[] = [
     names: { integer: ["INBOUND_HTTP_QUEUE_CAPACITY"], duration: ["INBOUND_HTTP_FAILFAST_TIMEOUT"] },
   },
   {
-    reason: "the destination's policy says it for each balancer",
-    names: {
-      integer: ["OUTBOUND_HTTP_QUEUE_CAPACITY", "OUTBOUND_TCP_QUEUE_CAPACITY"],
-      duration: ["OUTBOUND_HTTP_FAILFAST_TIMEOUT", "OUTBOUND_TCP_FAILFAST_TIMEOUT"],
-    },
-  },
-  {
     reason:
       "the queues of the balancers, the connections' streams and the inbound side of the peer bound what is under way",
     names: { integer: ["OUTBOUND_MAX_IN_FLIGHT"] },

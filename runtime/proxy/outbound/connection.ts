@@ -15,7 +15,7 @@ import { OutboundHttp } from "./http.ts";
 import { IngressHttp } from "./ingress.ts";
 import type { OutboundSide } from "./side.ts";
 import type { Backend, OutboundTarget } from "./target.ts";
-import { chooseTcp, connectBackend } from "./tcp-backend.ts";
+import { chooseTcp, connectBackend, tcpErrorLabel } from "./tcp-backend.ts";
 
 const HANDSHAKE_RECORD = 22;
 /** A policy that says TLS has no time-out of its own for it. */
@@ -217,7 +217,7 @@ export class OutboundConnection implements Connection {
     const downstream =
       protocol === "http1"
         ? new Downstream(stream, service, this.#side.options.headTimeoutMs)
-        : new ServerSession(stream, service, this.#side.options.http2Limits);
+        : new ServerSession(stream, service, this.#side.options.http2Limits, this.#side.options.headTimeoutMs);
     this.#now = downstream;
     if (this.#side.plane.draining) downstream.drain(false);
     return downstream;
@@ -247,7 +247,7 @@ export class OutboundConnection implements Connection {
       connect: (owner) => connectBackend(this.#side, backend, owner),
       onFailed: (error) => {
         closed = closeError(backend);
-        metrics.counter("outbound_tcp_errors_total", [["error", "i/o"]]).add();
+        metrics.counter("outbound_tcp_errors_total", [["error", tcpErrorLabel(backend, error)]]).add();
         log?.(`${original.ip}:${original.port}: ${error.message}`);
       },
       onDone: () => {

@@ -1,4 +1,5 @@
 import type { ConnectBackoff } from "../config/connect-backoff.ts";
+import type { QueueLimits } from "../config/queue-limits.ts";
 import type { DataPlaneOptions } from "../listener.ts";
 import type { OutboundTargets } from "./target.ts";
 
@@ -6,6 +7,8 @@ export interface OutboundOptions extends DataPlaneOptions {
   readonly targets: OutboundTargets;
   /** OUTBOUND_CONNECT_EXP_BACKOFF_*: how long an endpoint that cannot be reached is left alone. Default 100 ms to 60 s, jitter 0.1. */
   readonly connectBackoff?: ConnectBackoff | undefined;
+  /** OUTBOUND_{HTTP,TCP}_{QUEUE_CAPACITY,FAILFAST_TIMEOUT}: of all balancers. What is absent is as each one's policy says. */
+  readonly queues?: { readonly http: QueueLimits; readonly tcp: QueueLimits } | undefined;
   /** INGRESS_MODE: requests go where their l5d-dst-override says. Absent: by their original destination, and the header is the application's. */
   readonly ingress?:
     | {

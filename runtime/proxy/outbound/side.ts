@@ -29,7 +29,8 @@ export class SharedBalancers {
   /** Made when it is first needed. */
   get http(): Balancer<HttpEndpoint> {
     this.#http ??= new Balancer({
-      ...this.#backend,
+      source: this.#backend.source,
+      parameters: this.#parameters("http"),
       ...this.#told("http"),
       backoff: this.#options.connectBackoff,
       open: (endpoint, ewma, breaker) => {
@@ -47,18 +48,30 @@ export class SharedBalancers {
       ...this.#told("tcp"),
       backoff: this.#options.connectBackoff,
       source: this.#backend.source,
-      parameters: withoutBreaking(this.#backend.parameters),
+      parameters: withoutBreaking(this.#parameters("tcp")),
       open: (endpoint, ewma) => new TcpEndpoint(this.#options, endpoint, ewma),
       close: () => undefined,
     });
     return this.#tcp;
   }
 
+  /** The environment has its way over the policy: Linkerd's proxy looks at the environment alone. */
+  #parameters(kind: "http" | "tcp"): BalancerParameters {
+    const { capacity, failfastMs } = this.#options.queues?.[kind] ?? {};
+    const { parameters } = this.#backend;
+    return {
+      ...parameters,
+      queueCapacity: capacity ?? parameters.queueCapacity,
+      failfastTimeoutMs: failfastMs ?? parameters.failfastTimeoutMs,
+    };
+  }
+
   #told(kind: "http" | "tcp"): Pick<BalancerOptions<unknown>, "tell"> {
-    const { labels, parameters } = this.#backend;
+    const { labels } = this.#backend;
     if (labels === undefined) return {};
     const { metrics } = this.#options;
-    return { tell: (state) => new BalancerTelling(metrics, kind, labels, state, parameters.failfastTimeoutMs) };
+    const { failfastTimeoutMs } = this.#parameters(kind);
+    return { tell: (state) => new BalancerTelling(metrics, kind, labels, state, failfastTimeoutMs) };
   }
 
   renew(): void {

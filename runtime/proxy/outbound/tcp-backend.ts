@@ -1,4 +1,5 @@
 /** Where a connection of bytes goes: its route's backend, and an endpoint of it that takes the connection (reference 9.2). */
+import type { Refusal } from "../http/failure.ts";
 import type { Labels } from "../metrics/series.ts";
 import { distribute } from "../route/table.ts";
 import type { Connected } from "../tcp/forward.ts";
@@ -8,6 +9,24 @@ import { connectEndpoint } from "./connect.ts";
 import { TcpEndpoint } from "./endpoint.ts";
 import type { OutboundSide } from "./side.ts";
 import type { Backend, OutboundTarget } from "./target.ts";
+
+/** No endpoint was ready in time, or too many connections wait for one. */
+class NoEndpointError extends Error {
+  /** As `outbound_tcp_errors_total` has it. */
+  readonly label: string;
+
+  constructor({ message, error }: Refusal) {
+    super(message);
+    this.name = "NoEndpointError";
+    this.label = error ?? "unexpected";
+  }
+}
+
+/** The label `error` of `outbound_tcp_errors_total`: why a connection to `backend` did not come about. */
+export function tcpErrorLabel(backend: Backend, error: Error): string {
+  if (error instanceof NoEndpointError) return error.label;
+  return backend.kind === "fail" ? "unexpected" : "i/o";
+}
 
 /**
  * Tries endpoints until one takes the connection, or the balancer gives up.
@@ -24,7 +43,7 @@ export async function connectBackend(side: OutboundSide, backend: Backend, owner
   try {
     for (let problem = "no endpoint is ready"; ; ) {
       const found = shared.tcp.pick() ?? (await shared.tcp.acquire(performance.now() - began));
-      if (typeof found === "string") throw new Error(unavailable(found, problem).message);
+      if (typeof found === "string") throw new NoEndpointError(unavailable(found, problem));
       try {
         const connected = await connectOnce(options, found.data, owner);
         shared.tcp.succeeded(found.endpoint);

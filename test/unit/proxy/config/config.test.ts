@@ -55,6 +55,7 @@ describe("the proxy's environment", () => {
       informationalHeaders: true,
       hostnameLabels: false,
       ingress: false,
+      queues: { http: {}, tcp: {} },
     });
     assert.deepEqual(config.http2Windows, { stream: 65_535, connection: 1_048_576 });
     assert.deepEqual(config.inbound, {
