@@ -89,6 +89,27 @@ var cases = map[string]func(context.Context, client) error{
 		close(problems)
 		return <-problems
 	},
+	// For three seconds, twenty calls at once: what is behind may end meanwhile, and come again.
+	"steady": func(ctx context.Context, c client) error {
+		var group sync.WaitGroup
+		problems := make(chan error, 20)
+		until := time.Now().Add(3 * time.Second)
+		for worker := 0; worker < 20; worker++ {
+			group.Add(1)
+			go func() {
+				defer group.Done()
+				for call := 0; time.Now().Before(until); call++ {
+					if err := c.echo(ctx, random(call*100%70_000)); err != nil {
+						problems <- fmt.Errorf("call %d: %w", call, err)
+						return
+					}
+				}
+			}()
+		}
+		group.Wait()
+		close(problems)
+		return <-problems
+	},
 	"metadata": func(ctx context.Context, c client) error {
 		ctx = metadata.AppendToOutgoingContext(ctx, "x-there", "one", "x-there", "two", "x-there-bin", "\x00\xff\x80")
 		var head, tail metadata.MD
