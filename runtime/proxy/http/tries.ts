@@ -15,6 +15,9 @@ const MAX_UNPROCESSED = 3;
 /** Connections that had room when they were asked for, and then had none. */
 const MAX_FULL = 3;
 
+/** Answers with a status below 200 to one try: they have no flow control, and a server could send them for ever. */
+const MAX_INTERIM = 100;
+
 /** Connections to one destination. */
 interface Connections<C> {
   /** One that is free now, if there is one. */
@@ -33,6 +36,9 @@ export abstract class Tries<C, R extends ExchangeRecord> {
   /** How often a server has refused the exchange of that number unseen. */
   #unprocessed = 0;
   #unprocessedOf = 0;
+
+  /** Interim answers to the try under way. */
+  #interims = 0;
 
   constructor(service: HttpService, record: R) {
     this.service = service;
@@ -54,6 +60,20 @@ export abstract class Tries<C, R extends ExchangeRecord> {
   protected abstract refuse(refusal: Refusal, error?: StreamError): void;
   /** What the client has got of its answer must not pass for the whole. */
   protected abstract breakOff(error: StreamError): void;
+
+  /** A try's head is about to be sent. */
+  protected trying(): void {
+    this.#interims = 0;
+  }
+
+  /** One more interim answer. @returns whether it may be passed on: else the exchange has ended */
+  protected allowsInterim(): boolean {
+    if (++this.#interims <= MAX_INTERIM) return true;
+    this.record.count(0, true, "UNKNOWN");
+    this.leave(CANCEL);
+    this.refuse(new Refusal("bad-answer", `the server sent more than ${MAX_INTERIM} interim answers`));
+    return false;
+  }
 
   protected startObtaining(choice: Choice | Promise<Choice>): void {
     const { number } = this.record;

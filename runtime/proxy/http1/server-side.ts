@@ -92,6 +92,7 @@ export class ServerSide extends Tries<Upstream, Exchange> implements ResponseSin
   }
 
   #begin(destination: Destination, upstream: Upstream): void {
+    this.trying();
     this.record.engage(destination, upstream);
     upstream.begin(this);
     this.supervision?.sent(performance.now());
@@ -189,7 +190,7 @@ export class ServerSide extends Tries<Upstream, Exchange> implements ResponseSin
 
   onInterim(bytes: Buffer, start: number, interim: Head): void {
     // HTTP/1.0 knows none.
-    if (!this.record.oldClient) this.#answer.interim(bytes, start, interim);
+    if (this.allowsInterim() && !this.record.oldClient) this.#answer.interim(bytes, start, interim);
   }
 
   onHead(bytes: Buffer, start: number, bodyEnd: number, answer: Head, whole = false): boolean {

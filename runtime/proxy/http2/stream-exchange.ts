@@ -114,6 +114,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   }
 
   protected engage(destination: Destination, client: Http2Client): boolean {
+    this.trying();
     const upstream = client.request(this.#head as readonly HeaderField[], this.#headOnly, new ServerLeg(this));
     if (upstream === undefined) return false;
     this.#upstream = upstream;
@@ -214,6 +215,7 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   // The server.
 
   onInterim(fields: readonly HeaderField[]): void {
+    if (!this.allowsInterim()) return;
     this.#client.sendHeaders((kindsOf(fields) & CUT) === 0 ? fields : without(fields, CUT), false);
   }
 
