@@ -23,7 +23,13 @@ export class BalancerTelling {
   #waited: Distribution | undefined;
 
   /** @param labels `parent_*` and `backend_*`. @param failfastMs after so long without an endpoint the gate shuts */
-  constructor(metrics: ProxyMetrics, kind: "http" | "tcp", labels: Labels, state: BalancerState, failfastMs: number) {
+  constructor(
+    metrics: ProxyMetrics,
+    kind: "http" | "tcp" | "tls",
+    labels: Labels,
+    state: BalancerState,
+    failfastMs: number,
+  ) {
     const base = `outbound_${kind}_balancer`;
     this.#counter = (name, more = []) => metrics.counter(`${base}_${name}`, [...more, ...labels]);
     this.#latency = () => metrics.distribution(`${base}_queue_latency_seconds`, labels);

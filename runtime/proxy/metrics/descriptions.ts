@@ -36,7 +36,7 @@ const FAMILIES = new Map<string, Description>([
     family(`outbound_${kind}_route_open_total`, "The total number of connections that a route took"),
     family(`outbound_${kind}_route_close_total`, "The total number of connections of a route that ended"),
   ]),
-  ...["http", "tcp"].flatMap((kind) => balancer(`outbound_${kind}_balancer`)),
+  ...["http", "tcp", "tls"].flatMap((kind) => balancer(`outbound_${kind}_balancer`)),
 ]);
 
 /** @param name without `_bucket`, `_sum`, `_count` */

@@ -244,7 +244,7 @@ export class OutboundConnection implements Connection {
       series: this.#clientSeries(original, status),
       ...(early === undefined ? {} : { early }),
       ended,
-      connect: (owner) => connectBackend(this.#side, backend, owner),
+      connect: (owner) => connectBackend(this.#side, backend, owner, kind),
       onFailed: (error) => {
         closed = closeError(backend);
         metrics.counter("outbound_tcp_errors_total", [["error", tcpErrorLabel(backend, error)]]).add();

@@ -18,6 +18,8 @@ export class SharedBalancers {
   readonly #backend: BalancerBackend;
   #http: Balancer<HttpEndpoint> | undefined;
   #tcp: Balancer<TcpEndpoint> | undefined;
+  /** Of what goes by the name that TLS asks for. */
+  #tls: Balancer<TcpEndpoint> | undefined;
   users = 0;
   timer: NodeJS.Timeout | undefined;
 
@@ -43,16 +45,24 @@ export class SharedBalancers {
     return this.#http;
   }
 
-  get tcp(): Balancer<TcpEndpoint> {
-    this.#tcp ??= new Balancer({
-      ...this.#told("tcp"),
+  bytes(kind: "tcp" | "tls"): Balancer<TcpEndpoint> {
+    if (kind === "tls") {
+      this.#tls ??= this.#newBytes("tls");
+      return this.#tls;
+    }
+    this.#tcp ??= this.#newBytes("tcp");
+    return this.#tcp;
+  }
+
+  #newBytes(kind: "tcp" | "tls"): Balancer<TcpEndpoint> {
+    return new Balancer({
+      ...this.#told(kind),
       backoff: this.#options.connectBackoff,
       source: this.#backend.source,
       parameters: withoutBreaking(this.#parameters("tcp")),
       open: (endpoint, ewma) => new TcpEndpoint(this.#options, endpoint, ewma),
       close: () => undefined,
     });
-    return this.#tcp;
   }
 
   /** The environment has its way over the policy: Linkerd's proxy looks at the environment alone. */
@@ -66,11 +76,11 @@ export class SharedBalancers {
     };
   }
 
-  #told(kind: "http" | "tcp"): Pick<BalancerOptions<unknown>, "tell"> {
+  #told(kind: "http" | "tcp" | "tls"): Pick<BalancerOptions<unknown>, "tell"> {
     const { labels } = this.#backend;
     if (labels === undefined) return {};
     const { metrics } = this.#options;
-    const { failfastTimeoutMs } = this.#parameters(kind);
+    const { failfastTimeoutMs } = this.#parameters(kind === "http" ? "http" : "tcp");
     return { tell: (state) => new BalancerTelling(metrics, kind, labels, state, failfastTimeoutMs) };
   }
 
@@ -83,6 +93,7 @@ export class SharedBalancers {
   close(): void {
     this.#http?.close();
     this.#tcp?.close();
+    this.#tls?.close();
   }
 }
 

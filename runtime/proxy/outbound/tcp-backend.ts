@@ -30,27 +30,33 @@ export function tcpErrorLabel(backend: Backend, error: Error): string {
 
 /**
  * Tries endpoints until one takes the connection, or the balancer gives up.
+ * @param kind `tls`: it goes by the name that TLS asks for
  * @throws Error saying why there is none
  */
-export async function connectBackend(side: OutboundSide, backend: Backend, owner: StreamOwner): Promise<Connected> {
+export async function connectBackend(
+  side: OutboundSide,
+  backend: Backend,
+  owner: StreamOwner,
+  kind: "tcp" | "tls" = "tcp",
+): Promise<Connected> {
   const { options } = side;
   if (backend.kind === "fail") throw new Error(backend.message);
   if (backend.kind === "forward") {
     return connectOnce(options, new TcpEndpoint(options, backend.endpoint), owner);
   }
-  const shared = side.useBalancers(backend);
+  const balancer = side.useBalancers(backend).bytes(kind);
   const began = performance.now();
   try {
     for (let problem = "no endpoint is ready"; ; ) {
-      const found = shared.tcp.pick() ?? (await shared.tcp.acquire(performance.now() - began));
+      const found = balancer.pick() ?? (await balancer.acquire(performance.now() - began));
       if (typeof found === "string") throw new NoEndpointError(unavailable(found, problem));
       try {
         const connected = await connectOnce(options, found.data, owner);
-        shared.tcp.succeeded(found.endpoint);
+        balancer.succeeded(found.endpoint);
         return connected;
       } catch (error) {
         problem = (error as Error).message;
-        shared.tcp.failed(found.endpoint);
+        balancer.failed(found.endpoint);
       }
     }
   } finally {
