@@ -1,6 +1,7 @@
 /** report.json, REPORT.md and plot.svg out of what was measured. */
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Beside, besideLines, readBeside } from "./beside.ts";
 import { type Budget, budgets } from "./budgets.ts";
 import { type LoadName, PROTOCOLS, type Protocol, TOPOLOGIES, type Topology, VARIANTS } from "./cells.ts";
 import type { Report } from "./figures.ts";
@@ -9,8 +10,9 @@ import type { Row } from "./rows.ts";
 import { ratio } from "./statistics.ts";
 
 export function writeReport(report: Report, folder: string): void {
+  mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "report.json"), `${JSON.stringify(report, null, 1)}\n`);
-  writeFileSync(join(folder, "REPORT.md"), markdown(report));
+  writeFileSync(join(folder, "REPORT.md"), markdown(report, readBeside()));
   writeFileSync(join(folder, "plot.svg"), plot(report.rows));
 }
 
@@ -19,7 +21,7 @@ export const cpuOf = (row: Row | undefined): number | null =>
   row?.cpuMicrosPerRequest ?? row?.cpuMillisPerMegabyte ?? null;
 
 /** Exported for its test. */
-export function markdown(report: Report): string {
+export function markdown(report: Report, beside?: Beside): string {
   const { machine } = report;
   return `${[
     "# The proxy beside nginx and haproxy",
@@ -34,6 +36,7 @@ export function markdown(report: Report): string {
     "![CPU of each variant, nginx = 1](plot.svg)",
     "## Beside the traffic",
     besides(report),
+    beside === undefined ? "" : besideSection(beside),
   ]
     .filter((part) => part !== "")
     .join("\n\n")}\n`;
@@ -120,6 +123,19 @@ function besides({ memory, startup, connections, turns, bundleBytes }: Report): 
       ? ""
       : `Longest turn of the event loop at 2,000 requests/s: ${number(turns.longestMs)} ms of CPU, with ${turns.scrapes} scrapes of ${turns.series} series.\n\n`;
   return `${variants.length === 0 ? "" : `${table(["", ...variants], lines)}\n\n`}${told}Bundle: ${number(bundleBytes / 1024, 0)} KiB packed.`;
+}
+
+function besideSection(beside: Beside): string {
+  const lines = besideLines(beside).map(({ what, weft, peer, ratio: share, limit, unit }) => [
+    `${what}, two proxies, mTLS`,
+    `${number(weft)} ${unit}`,
+    `${number(peer)} ${unit}`,
+    number(share),
+    `≤ ${limit}`,
+    share <= limit ? "met" : "**missed**",
+  ]);
+  const header = ["CPU", "weft", beside.peer, "ratio", "budget", ""];
+  return `## Once, beside ${beside.peer}\n\n${beside.date}. ${beside.how}\n\n${table(header, lines)}`;
 }
 
 function table(header: readonly string[], lines: readonly (readonly string[])[]): string {

@@ -1,6 +1,7 @@
 /** The arithmetic of the benchmark's report: what a wrong sum would hide. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { besideLines } from "../../bench/beside.ts";
 import { budgets } from "../../bench/budgets.ts";
 import type { Variant } from "../../bench/cells.ts";
 import type { Report } from "../../bench/figures.ts";
@@ -91,6 +92,20 @@ describe("the benchmark's report", () => {
     assert.deepEqual(
       measured.map(({ what }) => what),
       ["new mTLS connections a second of CPU", "bundle, packed"],
+    );
+  });
+
+  test("what was measured beside the repository is told with its own budgets", () => {
+    const rows = [row("weft", 40), { ...row("nginx", 60), variant: "linkerd" }, row("nginx", 50)];
+    const beside = { peer: "linkerd2-proxy 1", date: "2026-01-01", how: "By hand.", rows };
+    assert.deepEqual(besideLines(beside), [
+      { what: "HTTP/1.1", weft: 40, peer: 60, ratio: 40 / 60, limit: 0.41, unit: "µs" },
+    ]);
+    const text = markdown(report([]), beside);
+    assert.match(text, /## Once, beside linkerd2-proxy 1\n\n2026-01-01\. By hand\./);
+    assert.match(
+      text,
+      /\| HTTP\/1\.1, two proxies, mTLS \| 40\.0 µs \| 60\.0 µs \| 0\.67 \| ≤ 0\.41 \| \*\*missed\*\* \|/,
     );
   });
 });
