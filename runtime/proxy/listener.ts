@@ -1,6 +1,6 @@
 /** The two data-plane sides as main sees them: what they are given, and how they listen, drain and end. */
 import type { AccessLog } from "./access-log/access-log.ts";
-import type { Http2Limits, Http2Windows } from "./http2/limits.ts";
+import type { Http2ClientParams, Http2Limits } from "./http2/limits.ts";
 import type { LocalIdentity } from "./identity/local-identity.ts";
 import type { ProxyMetrics } from "./metrics/series.ts";
 import type { TapHub } from "./tap/hub.ts";
@@ -34,7 +34,7 @@ export interface DataPlaneOptions {
   /** *_SERVER_HTTP2_*: what a client may do on an HTTP/2 connection. */
   readonly http2Limits?: Http2Limits | undefined;
   /** HTTP2_INITIAL_*_WINDOW_SIZE: what servers may send before they are credited. */
-  readonly http2Windows?: Http2Windows | undefined;
+  readonly http2Client?: Http2ClientParams | undefined;
   /** Told of what is worth a line: refused handshakes, refused loops. Cheap when nothing is wrong. */
   readonly log?: (message: string) => void;
 }

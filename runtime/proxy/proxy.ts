@@ -184,7 +184,7 @@ export class SidecarProxy {
       tracer: await this.#startTracing(tls),
       ips: new Set(config.inbound.ips),
       headTimeoutMs: config.headTimeoutMs,
-      http2Windows: config.http2Windows,
+      http2Client: { windows: config.http2Windows },
     } satisfies Partial<DataPlaneOptions>;
     const outboundLog = log.logger("linkerd_outbound");
     const outboundOptions: OutboundOptions = {

@@ -288,6 +288,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return (
     a.proxyPort === b.proxyPort &&
     a.protocolHint === b.protocolHint &&
+    a.http2 === b.http2 &&
     a.tls?.identity === b.tls?.identity &&
     a.tls?.serverName === b.tls?.serverName &&
     a.labels.length === b.labels.length &&

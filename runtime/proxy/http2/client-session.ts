@@ -7,8 +7,8 @@ import type { Http2Stream, StreamHandler } from "../../wire/http2/stream.ts";
 import type { TcpSeries } from "../metrics/series.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
-import { DEFAULT_LIFE, heard, keepAlive, type Living, letGo } from "./keep-alive.ts";
-import { DEFAULT_WINDOWS, type Http2Windows, MAX_HEADER_BYTES, MAX_STORED_BYTES } from "./limits.ts";
+import { DEFAULT_LIFE, heard, keepAlive, type Life, type Living, letGo } from "./keep-alive.ts";
+import { DEFAULT_WINDOWS, type Http2ClientParams, MAX_HEADER_BYTES, MAX_STORED_BYTES } from "./limits.ts";
 import type { Http2Client } from "./upstreams.ts";
 
 export interface ClientSessionEvents {
@@ -39,11 +39,12 @@ export class ClientSession implements Http2Client, StreamOwner, Flushable, Livin
   silentTicks = 0;
   /** PINGs of the other end in the read under way. */
   #asked = 0;
-  readonly life = DEFAULT_LIFE;
+  readonly life: Life;
   /** Monotonic milliseconds since when it has no streams. */
   idleSince = 0;
 
-  constructor(events: ClientSessionEvents, windows: Http2Windows = DEFAULT_WINDOWS) {
+  constructor(events: ClientSessionEvents, { windows = DEFAULT_WINDOWS, life = DEFAULT_LIFE }: Http2ClientParams = {}) {
+    this.life = life;
     this.#events = events;
     this.#http2 = new ClientConnection({
       settings: { ...INITIAL_SETTINGS, initialWindow: windows.stream, maxHeaderListBytes: MAX_HEADER_BYTES },

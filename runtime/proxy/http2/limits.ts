@@ -21,6 +21,12 @@ export interface Http2Windows {
   readonly connection: number;
 }
 
+/** What a server's connection is made with; what is absent is as the environment says. */
+export interface Http2ClientParams {
+  readonly windows?: Http2Windows;
+  readonly life?: Life;
+}
+
 /** What a client may do on a connection, *_SERVER_HTTP2_* (reference 4.6). */
 export interface Http2Limits {
   readonly windows: Http2Windows;

@@ -5,7 +5,7 @@
 import type { TcpSeries } from "../metrics/series.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { ClientSession, type ClientSessionEvents } from "./client-session.ts";
-import type { Http2Windows } from "./limits.ts";
+import type { Http2ClientParams } from "./limits.ts";
 import type { Http2Upstreams } from "./upstreams.ts";
 
 export interface Http2PoolOptions {
@@ -15,8 +15,8 @@ export interface Http2PoolOptions {
   readonly tcp: () => TcpSeries;
   /** How long a connection without streams is kept, milliseconds. */
   readonly idleMs: number;
-  /** HTTP2_INITIAL_*_WINDOW_SIZE. Default: Linkerd's. */
-  readonly windows?: Http2Windows | undefined;
+  /** Windows and signs of life. Default: Linkerd's. */
+  readonly params?: Http2ClientParams | undefined;
 }
 
 interface Waiter {
@@ -62,7 +62,7 @@ export class Http2Pool implements Http2Upstreams, ClientSessionEvents {
 
   #dial(): void {
     this.#connecting = true;
-    const session = new ClientSession(this, this.#options.windows);
+    const session = new ClientSession(this, this.#options.params);
     this.#options.connect(session).then(
       (stream) => {
         this.#connecting = false;

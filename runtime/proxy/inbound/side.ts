@@ -133,7 +133,7 @@ export class InboundSide {
       idleMs: poolIdleMs ?? POOL_IDLE_MS,
     };
     const http1 = new UpstreamPool({ ...common, maxIdle: maxIdlePerEndpoint ?? MAX_IDLE });
-    const http2 = new Http2Pool({ ...common, idleMs: IDLE_MS, windows: this.options.http2Windows });
+    const http2 = new Http2Pool({ ...common, idleMs: IDLE_MS, params: this.options.http2Client });
     return { http1, http2, downgraded: new Http2OverHttp1(http1), users: 0 };
   }
 

@@ -1,10 +1,14 @@
 /** One endpoint, from the wire (reference 5.2). */
-import type { WeightedAddr } from "../../api/gen/io/linkerd/proxy/destination.ts";
+import type { WeightedAddr, Http2ClientParams as WireParams } from "../../api/gen/io/linkerd/proxy/destination.ts";
 import type { TcpAddress } from "../../api/gen/io/linkerd/proxy/net.ts";
+import { durationMs } from "../control/duration.ts";
+import { DEFAULT_LIFE, lifeOf } from "../http2/keep-alive.ts";
+import { DEFAULT_WINDOWS, type Http2ClientParams } from "../http2/limits.ts";
 import type { Labels } from "../metrics/series.ts";
 import { formatAddress, ipFromWire } from "../policy/networks.ts";
 import type { Endpoint } from "./target.ts";
 
+const MAX_PARAMS = 100;
 type MetricLabels = Readonly<Record<string, string>>;
 
 /** `ip:port`; undefined where the message names no address. */
@@ -21,6 +25,7 @@ export function endpointFromWire(weighted: WeightedAddr, setLabels: MetricLabels
   const identity = identityOf(weighted);
   const hint = weighted.protocolHint?.protocol?.$case;
   const proxyPort = weighted.protocolHint?.opaqueTransport?.inboundPort;
+  const http2 = http2Of(weighted.http2);
   return {
     address: formatAddress(ip, port),
     ip,
@@ -28,6 +33,7 @@ export function endpointFromWire(weighted: WeightedAddr, setLabels: MetricLabels
     ...(identity === undefined ? {} : { tls: identity }),
     ...(hint === undefined ? {} : { protocolHint: hint }),
     ...(proxyPort === undefined || proxyPort === 0 ? {} : { proxyPort }),
+    ...(http2 === undefined ? {} : { http2 }),
     labels: destinationLabels(setLabels, weighted.metricLabels),
   };
 }
@@ -44,6 +50,7 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
     a.tls?.serverName === b.tls?.serverName &&
     a.protocolHint === b.protocolHint &&
     a.proxyPort === b.proxyPort &&
+    a.http2 === b.http2 &&
     sameLabels(a.labels, b.labels)
   );
 }
@@ -54,6 +61,37 @@ function identityOf({ tlsIdentity }: WeightedAddr): Endpoint["tls"] {
   if (identity === undefined || identity === "") return undefined;
   const serverName = tlsIdentity?.serverName?.name;
   return { identity, serverName: serverName === undefined || serverName === "" ? identity : serverName };
+}
+
+/** Alike for nearly all endpoints: the same object for the same text. */
+const params = new Map<string, Http2ClientParams>();
+
+/** undefined: nothing but what holds anyway. Windows that adapt cannot be had. */
+function http2Of(http2: WireParams | undefined): Http2ClientParams | undefined {
+  const flow = http2?.flowControl;
+  const interval = durationMs(http2?.keepAlive?.interval);
+  const timeout = durationMs(http2?.keepAlive?.timeout);
+  const fixed = flow !== undefined && !flow.adaptiveFlowControl && flow.initialStreamWindowSize > 0;
+  const life = interval === undefined || timeout === undefined ? DEFAULT_LIFE : lifeOf(interval, timeout);
+  const lives = life.askAt !== DEFAULT_LIFE.askAt || life.dieAt !== DEFAULT_LIFE.dieAt;
+  if (!fixed && !lives) return undefined;
+  const least = DEFAULT_WINDOWS.stream;
+  const made: Http2ClientParams = {
+    ...(fixed
+      ? {
+          windows: {
+            stream: Math.max(least, flow.initialStreamWindowSize),
+            connection: Math.max(least, flow.initialConnectionWindowSize),
+          },
+        }
+      : {}),
+    ...(lives ? { life } : {}),
+  };
+  const key = JSON.stringify(made);
+  const known = params.get(key);
+  if (known !== undefined) return known;
+  if (params.size < MAX_PARAMS) params.set(key, made);
+  return made;
 }
 
 function destinationLabels(set: MetricLabels, own: MetricLabels): Labels {

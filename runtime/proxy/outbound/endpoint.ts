@@ -109,7 +109,7 @@ export class HttpEndpoint implements Destination {
       connect: (owner) => connectEndpoint(this.#options, this.endpoint, "http2", owner),
       tcp: () => tcpSeries(this.#options, this.endpoint),
       idleMs: IDLE_MS,
-      windows: this.#options.http2Windows,
+      params: { ...this.#options.http2Client, ...this.endpoint.http2 },
     });
     return this.#http2;
   }

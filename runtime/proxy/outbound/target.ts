@@ -1,5 +1,6 @@
 /** What the outbound side asks of discovery (reference 5.2, 5.3). Implemented over Destination and OutboundPolicies. */
 import type { AccrualPolicy, PenaltyPolicy } from "../balance/breaker.ts";
+import type { Http2ClientParams } from "../http2/limits.ts";
 import type { Labels } from "../metrics/series.ts";
 import type { RouteTable } from "../route/table.ts";
 import type { TcpRoutes } from "../route/tcp-routes.ts";
@@ -15,6 +16,8 @@ export interface Endpoint {
   readonly protocolHint?: "h2" | "opaque";
   /** Inbound port of the peer's proxy, where a transport header is understood. Absent: dial `port` itself. */
   readonly proxyPort?: number;
+  /** What the controller says of HTTP/2 with it, where that is not what holds anyway. */
+  readonly http2?: Http2ClientParams;
   /** `dst_*` labels of metrics and tap. */
   readonly labels: Labels;
 }

@@ -8,6 +8,7 @@ import { readConfig } from "../../../runtime/proxy/config/config.ts";
 import { startInbound } from "../../../runtime/proxy/inbound/inbound.ts";
 import type { DataPlaneListener } from "../../../runtime/proxy/listener.ts";
 import { startOutbound } from "../../../runtime/proxy/outbound/outbound.ts";
+import type { Endpoint } from "../../../runtime/proxy/outbound/target.ts";
 import { TapWatchers } from "../../../runtime/proxy/tap/watchers.ts";
 import { createTransport } from "../../../runtime/proxy/transport/transport.ts";
 import { makeMesh } from "../proxy-data-plane/support/certificates.ts";
@@ -31,7 +32,11 @@ interface Seen {
 }
 
 /** One request over one side, whose environment is `variables`. */
-async function seen(side: "inbound" | "outbound", variables: Readonly<Record<string, string>>): Promise<Seen> {
+async function seen(
+  side: "inbound" | "outbound",
+  variables: Readonly<Record<string, string>>,
+  http2?: Endpoint["http2"],
+): Promise<Seen> {
   const named = Object.entries(variables).map(([name, value]) => [`LINKERD2_PROXY_${name}`, value]);
   const config = readConfig({ ...LEAST, ...Object.fromEntries(named) });
   const application = createServer();
@@ -53,10 +58,15 @@ async function seen(side: "inbound" | "outbound", variables: Readonly<Record<str
     connectTimeoutMs: 1_000,
     transport: createTransport(() => original),
     http2Limits: config[side].http2,
-    http2Windows: config.http2Windows,
+    http2Client: { windows: config.http2Windows },
   };
   const targets = new StaticTargets();
-  const endpoint = { address: `${original.ip}:${original.port}`, ...original, labels: [] };
+  const endpoint = {
+    address: `${original.ip}:${original.port}`,
+    ...original,
+    labels: [],
+    ...(http2 === undefined ? {} : { http2 }),
+  };
   targets.set(endpoint.address, { endpoints: [endpoint] });
   const listener: DataPlaneListener =
     side === "inbound"
@@ -105,6 +115,13 @@ describe("HTTP/2 as the environment has it", () => {
       assert.equal(server.settings.initialWindowSize, 300_000);
       // Less what it has sent of its answer.
       assert.ok(server.window <= 400_000 && server.window > 399_000, String(server.window));
+    });
+
+    it(`has what the controller says of an endpoint before that, on the ${side} side ${side === "outbound" ? "alone" : "not"}`, async () => {
+      const variables = { HTTP2_INITIAL_STREAM_WINDOW_SIZE: "300000", HTTP2_INITIAL_CONNECTION_WINDOW_SIZE: "400000" };
+      const { server } = await seen(side, variables, { windows: { stream: 500_000, connection: 600_000 } });
+      assert.equal(server.settings.initialWindowSize, side === "outbound" ? 500_000 : 300_000);
+      assert.ok(server.window > (side === "outbound" ? 599_000 : 399_000));
     });
 
     it(`has Linkerd's windows on the ${side} side where nothing is said, and no smaller ones where less is`, async () => {
