@@ -6,7 +6,6 @@ import type {
   Backend,
   Backend_BalanceP2c,
   FailureAccrual,
-  GrpcRoute,
 } from "../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
 import { add, balancer } from "./support/messages.ts";
 import {
@@ -18,7 +17,7 @@ import {
   VERSIONS,
   type Version,
 } from "./support/outbound-world.ts";
-import { backoff, duration, policy, route, rule } from "./support/routes.ts";
+import { backoff, duration, grpcPolicy, grpcRule, policy, route, rule } from "./support/routes.ts";
 
 const TARGET = "10.96.0.1:80";
 
@@ -262,19 +261,8 @@ for (const version of VERSIONS) {
 
 describe("circuits of gRPC", () => {
   const call = { method: "POST", headers: { "content-type": "application/grpc", te: "trailers" }, body: "message" };
-  const calls = (accrual: FailureAccrual | undefined, backend: Backend = lively()) => {
-    const { backends, timeouts, requestTimeout, allowL5dRequestHeaders } = rule(backend);
-    const grpc = {
-      metadata: { kind: { $case: "default", value: "calls" } },
-      hosts: [],
-      rules: [
-        { matches: [], filters: [], backends, timeouts, requestTimeout, allowL5dRequestHeaders, retry: undefined },
-      ],
-    } as unknown as GrpcRoute;
-    const told = policy([]);
-    told.protocol = { kind: { $case: "grpc", value: { routes: [grpc], failureAccrual: accrual } } };
-    return told;
-  };
+  const calls = (accrual: FailureAccrual | undefined, backend: Backend = lively()) =>
+    grpcPolicy([grpcRule(backend)], accrual);
   /** Answers with this status in its head. */
   const refuses = (patient: Patient, code: number, more: Record<string, string> = {}): void => {
     patient.status = 200;

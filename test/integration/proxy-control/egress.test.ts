@@ -4,14 +4,14 @@ import { describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import type {
   Backend,
-  GrpcRoute,
+  GrpcRoute_Filter,
   HttpRoute_Filter,
   OpaqueRoute,
   OutboundPolicy,
 } from "../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
 import { type EndpointSpec, forward } from "./support/messages.ts";
 import { hear, inOutboundWorld, type OutboundWorld, says, VERSIONS } from "./support/outbound-world.ts";
-import { duration, opaqueRoute, route, rule, tlsRoute } from "./support/routes.ts";
+import { duration, grpcPolicy, grpcRule, opaqueRoute, route, rule, tlsRoute } from "./support/routes.ts";
 
 const TARGET = "192.0.2.7:80";
 const DENIED: HttpRoute_Filter = {
@@ -145,24 +145,11 @@ describe("egress of gRPC", () => {
   it("is what the injector says where it is denied", () =>
     inEgress(async (world) => {
       const { endpoints } = await world.serve("HTTP/2", undefined, says("outside"));
-      const { backends, timeouts, requestTimeout, allowL5dRequestHeaders } = rule(
-        forward(endpoints[0] as EndpointSpec),
-      );
-      const filters: GrpcRoute["rules"][number]["filters"] = [
-        { kind: { $case: "failureInjector", value: { code: 7, message: "traffic not allowed", ratio: undefined } } },
-      ];
-      const rest = { backends, timeouts, requestTimeout, allowL5dRequestHeaders } as Pick<
-        GrpcRoute["rules"][number],
-        "backends" | "timeouts" | "requestTimeout" | "allowL5dRequestHeaders"
-      >;
-      const denied: GrpcRoute = {
-        metadata: { kind: { $case: "default", value: "grpc-egress-deny" } },
-        hosts: [],
-        rules: [{ ...rest, matches: [], filters, retry: undefined }],
+      const denied: GrpcRoute_Filter = {
+        kind: { $case: "failureInjector", value: { code: 7, message: "traffic not allowed", ratio: undefined } },
       };
-      world.plane.policy(TARGET).first = [
-        { metadata, protocol: { kind: { $case: "grpc", value: { routes: [denied], failureAccrual: undefined } } } },
-      ];
+      const backend = forward(endpoints[0] as EndpointSpec);
+      world.plane.policy(TARGET).first = [{ ...grpcPolicy([grpcRule(backend, { filters: [denied] })]), metadata }];
       const headers = { "content-type": "application/grpc", te: "trailers" };
       const reply = await world.ask("HTTP/2", "/a.B/C", { method: "POST", headers, body: "m" });
       assert.deepEqual([reply.status, reply.headers["grpc-status"], reply.whole], [200, "7", true]);

@@ -4,10 +4,9 @@ import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { status } from "@grpc/grpc-js";
-import type { DestinationProfile } from "../../../runtime/api/gen/io/linkerd/proxy/destination.ts";
 import { add, balancer, forward, opaquePolicy } from "./support/messages.ts";
 import { echoes, hear, inOutboundWorld, type OutboundWorld, pathOf, says, VERSIONS } from "./support/outbound-world.ts";
-import { backoff, duration, policy, prefix, route, rule } from "./support/routes.ts";
+import { duration, httpRetry, policy, prefix, profile, route, rule } from "./support/routes.ts";
 
 const TARGET = "10.96.0.1:80";
 const INGRESS = { ingress: { detectTimeoutMs: 300 } };
@@ -15,17 +14,6 @@ const INGRESS = { ingress: { detectTimeoutMs: 300 } };
 function inIngress(run: (world: OutboundWorld) => Promise<void>): Promise<void> {
   return inOutboundWorld(run, INGRESS);
 }
-
-const NO_PROFILE: DestinationProfile = {
-  fullyQualifiedName: "web.shop.svc.cluster.local",
-  opaqueProtocol: false,
-  routes: [],
-  retryBudget: undefined,
-  dstOverrides: [],
-  endpoint: undefined,
-  parentRef: undefined,
-  profileRef: undefined,
-};
 
 const to = (name: string, port = 80): { headers: Record<string, string> } => ({
   headers: { "l5d-dst-override": pathOf(name, port) },
@@ -115,13 +103,7 @@ for (const version of VERSIONS) {
           response.statusCode = failures-- > 0 ? 503 : 200;
           response.end(String("l5d-dst-override" in headers));
         });
-        const retry = {
-          maxRetries: 1,
-          maxRequestBytes: 65_536,
-          conditions: { statusRanges: [{ start: 503, end: 503 }] },
-          timeout: undefined,
-          backoff: backoff(5),
-        };
+        const retry = httpRetry({ maxRetries: 1 });
         const timeouts = { request: duration(5_000), response: undefined, idle: undefined };
         world.plane.policy(pathOf("web")).first = [policy([route([rule("web", { retry, timeouts })])])];
         const reply = await world.ask(version, "/", { ...to("web"), method: "POST", body: "hello" });
@@ -159,7 +141,7 @@ for (const version of VERSIONS) {
         for (let index = 0; index < count; index++) {
           const name = pathOf("web", 1_000 + index);
           world.plane.policy(name).first = [policy([route([rule("web")])])];
-          world.plane.profile(name).first = [NO_PROFILE];
+          world.plane.profile(name).first = [profile()];
         }
         for (let index = 0; index < count; index++) {
           assert.equal((await world.ask(version, "/", to("web", 1_000 + index))).body, "web");

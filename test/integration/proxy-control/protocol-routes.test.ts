@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { FailureAccrual, GrpcRoute } from "../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
+import type { FailureAccrual } from "../../../runtime/api/gen/io/linkerd/proxy/outbound.ts";
 import { inOutboundWorld, type OutboundWorld, says, VERSIONS } from "./support/outbound-world.ts";
-import { backoff, policy, route, rule } from "./support/routes.ts";
+import { backoff, grpcPolicy, grpcRule, policy, route, rule } from "./support/routes.ts";
 
 const TARGET = "10.96.0.1:80";
 
@@ -81,16 +81,9 @@ describe("routes by protocol", () => {
   it("are gRPC's where the policy says it is gRPC", () =>
     inOutboundWorld(async (it) => {
       await it.serve("HTTP/2", "web", says("web"));
-      const grpc: GrpcRoute = {
-        metadata: { kind: { $case: "default", value: "calls" } },
-        hosts: [],
-        rules: [{ ...rule("web"), matches: [], filters: [], retry: undefined } as GrpcRoute["rules"][number]],
-      };
-      const told = policy([]);
-      told.protocol = { kind: { $case: "grpc", value: { routes: [grpc], failureAccrual: undefined } } };
-      it.plane.policy(TARGET).first = [told];
+      it.plane.policy(TARGET).first = [grpcPolicy([grpcRule("web")])];
       assert.equal((await it.ask("HTTP/2", "/a.B/C", { method: "POST", body: "x" })).body, "web");
-      assert.equal(it.sum("outbound_grpc_route_backend_requests_total", 'route_name="calls"'), 1);
+      assert.equal(it.sum("outbound_grpc_route_backend_requests_total", 'route_name="test"'), 1);
     }));
 
   for (const version of VERSIONS) {

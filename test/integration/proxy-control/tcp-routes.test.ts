@@ -4,12 +4,11 @@ import { once } from "node:events";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
-import type { DestinationProfile } from "../../../runtime/api/gen/io/linkerd/proxy/destination.ts";
 import { certificatePem, issueLeaf } from "../../../runtime/x509/certificate.ts";
 import { generateKeyPair, privateKeyPem } from "../../../runtime/x509/keys.ts";
 import { add, balancer, opaquePolicy } from "./support/messages.ts";
 import { hear, inOutboundWorld, type OutboundWorld, pathOf, says } from "./support/outbound-world.ts";
-import { bytesPolicy, opaqueRoute, policy, route, rule, tlsPolicy, tlsRoute } from "./support/routes.ts";
+import { bytesPolicy, opaqueRoute, policy, profile, route, rule, tlsPolicy, tlsRoute } from "./support/routes.ts";
 
 const TARGET = "10.96.0.1:80";
 
@@ -48,24 +47,15 @@ describe("connections of bytes", () => {
     inOutboundWorld(async (world) => {
       await world.serveBytes("web!", "web");
       await world.serveBytes("canary!", "canary");
-      const profile: DestinationProfile = {
-        fullyQualifiedName: "web.shop.svc.cluster.local",
-        opaqueProtocol: false,
-        routes: [],
-        retryBudget: undefined,
-        dstOverrides: [
-          { authority: pathOf("canary"), weight: 10_000, backendRef: undefined },
-          { authority: pathOf("web"), weight: 0, backendRef: undefined },
-        ],
-        endpoint: undefined,
-        parentRef: undefined,
-        profileRef: undefined,
-      };
+      const dstOverrides = [
+        { authority: pathOf("canary"), weight: 10_000, backendRef: undefined },
+        { authority: pathOf("web"), weight: 0, backendRef: undefined },
+      ];
       world.plane.policy(TARGET).first = [opaquePolicy(balancer(pathOf("web")))];
-      world.plane.profile(TARGET).first = [profile];
+      world.plane.profile(TARGET).first = [profile({ dstOverrides })];
       assert.deepEqual(await greetings(world, 5), { "canary!": 5 });
       assert.equal(world.sum("outbound_tcp_route_open_total", 'route_name="serviceprofile"'), 5);
-      world.plane.profile(TARGET).push({ ...profile, dstOverrides: [] });
+      world.plane.profile(TARGET).push(profile());
       await sleep(200);
       assert.deepEqual(await greetings(world, 5), { "web!": 5 });
     }));
@@ -75,18 +65,7 @@ describe("connections of bytes", () => {
       await world.serveBytes("mail!", "web");
       await world.serve("HTTP/1.1", "other", says("other"));
       world.plane.policy(TARGET).first = [policy([route([rule("other")])])];
-      world.plane.profile(TARGET).first = [
-        {
-          fullyQualifiedName: "web.shop.svc.cluster.local",
-          opaqueProtocol: true,
-          routes: [],
-          retryBudget: undefined,
-          dstOverrides: [],
-          endpoint: undefined,
-          parentRef: undefined,
-          profileRef: undefined,
-        },
-      ];
+      world.plane.profile(TARGET).first = [profile({ opaqueProtocol: true })];
       const began = performance.now();
       assert.equal(await greeting(world), "mail!");
       assert.ok(performance.now() - began < 3_000, "nothing was waited for");

@@ -12,7 +12,7 @@ import {
   VERSIONS,
   type Version,
 } from "./support/outbound-world.ts";
-import { backoff, duration, policy, route, rule } from "./support/routes.ts";
+import { duration, httpRetry, policy, route, rule } from "./support/routes.ts";
 
 const TARGET = "10.96.0.1:80";
 const STATUSES = "outbound_http_route_request_statuses_total";
@@ -52,14 +52,8 @@ const drips =
     }
   };
 
-function retry(parts: { timeout?: number; max?: number } = {}): HttpRoute_Rule["retry"] {
-  return {
-    maxRetries: parts.max ?? 1,
-    maxRequestBytes: 65_536,
-    conditions: { statusRanges: [{ start: 500, end: 599 }] },
-    timeout: parts.timeout === undefined ? undefined : duration(parts.timeout),
-    backoff: backoff(5),
-  };
+function retry({ timeout, max = 1 }: { timeout?: number; max?: number } = {}): HttpRoute_Rule["retry"] {
+  return httpRetry({ maxRetries: max, timeout: timeout === undefined ? undefined : duration(timeout) });
 }
 
 function withRule(
@@ -236,7 +230,7 @@ for (const version of VERSIONS) {
 describe("time-outs of HTTP/2 streams", () => {
   it("of the response: where the answer's head comes before the request's end, they begin with it", () =>
     inOutboundWorld(async (world) => {
-      await world.serveEarly("web");
+      await world.serveStreams("web", (stream) => stream.respond({ ":status": 200 }));
       const parts = { timeouts: timeouts({ response: 250 }) };
       world.plane.policy(TARGET).first = [policy([route([rule("web", parts)])])];
       const reply = await world.ask("HTTP/2", "/", { method: "POST", body: "begun", unended: true });

@@ -13,6 +13,7 @@ import {
   connect as connectHttp2,
   createServer as createHttp2Server,
   type Http2ServerRequest,
+  type ServerHttp2Stream,
 } from "node:http2";
 import {
   type AddressInfo,
@@ -175,12 +176,12 @@ export class OutboundWorld {
     return { endpoints, bodies };
   }
 
-  /** A server of HTTP/2 that answers to a request's head with a head of its own, and says no more: the endpoint of the Service `name`. */
-  async serveEarly(name: string): Promise<void> {
+  /** A server of HTTP/2, stream by stream: the endpoint of the Service `name`. `serve` is called with a request's head. */
+  async serveStreams(name: string, serve: (stream: ServerHttp2Stream) => void): Promise<void> {
     const server = createHttp2Server();
     server.on("stream", (stream) => {
       stream.on("error", () => undefined);
-      stream.respond({ ":status": 200 });
+      serve(stream);
     });
     const endpoint = { ip: "127.0.0.1", port: await this.listen(server as unknown as Server) };
     this.plane.destination(pathOf(name)).first = [add([endpoint])];

@@ -1,11 +1,14 @@
 /** Routes of HTTP, and policies of them, as a control plane sends them (reference 5.1, 5.3). */
 import assert from "node:assert/strict";
 import type { Duration } from "../../../../runtime/api/gen/google/protobuf/duration.ts";
+import type { DestinationProfile } from "../../../../runtime/api/gen/io/linkerd/proxy/destination.ts";
 import type {
   Backend,
   ExponentialBackoff,
   FailureAccrual,
+  GrpcRoute_Rule,
   HttpRoute,
+  HttpRoute_Retry,
   HttpRoute_Rule,
   OpaqueRoute,
   OutboundPolicy,
@@ -119,3 +122,50 @@ const SHOP_WEB: OutboundPolicy["metadata"] = {
     value: { group: "core", kind: "Service", namespace: "shop", name: "web", port: 80, section: "" },
   },
 };
+
+/** Retries for statuses of 5xx, each soon. */
+export function httpRetry(parts: Partial<HttpRoute_Retry> = {}): HttpRoute_Retry {
+  return {
+    maxRetries: 2,
+    maxRequestBytes: 65_536,
+    conditions: { statusRanges: [{ start: 500, end: 599 }] },
+    timeout: undefined,
+    backoff: backoff(5),
+    ...parts,
+  };
+}
+
+export function grpcRule(to: string | Backend, parts: Partial<GrpcRoute_Rule> = {}): GrpcRoute_Rule {
+  const backend = typeof to === "string" ? balancer(pathOf(to)) : to;
+  const backends = [{ backend, filters: [], requestTimeout: undefined }];
+  return {
+    matches: [],
+    filters: [],
+    backends: { kind: { $case: "firstAvailable", value: { backends } } },
+    requestTimeout: undefined,
+    timeouts: undefined,
+    retry: undefined,
+    allowL5dRequestHeaders: false,
+    ...parts,
+  };
+}
+
+export function grpcPolicy(rules: GrpcRoute_Rule[], failureAccrual?: FailureAccrual): OutboundPolicy {
+  const routes = [{ metadata: { kind: { $case: "default" as const, value: "test" } }, hosts: [], rules }];
+  return { metadata: SHOP_WEB, protocol: { kind: { $case: "grpc", value: { routes, failureAccrual } } } };
+}
+
+/** A ServiceProfile of the shop's Service web, that says nothing but `parts`. */
+export function profile(parts: Partial<DestinationProfile> = {}): DestinationProfile {
+  return {
+    fullyQualifiedName: "web.shop.svc.cluster.local",
+    opaqueProtocol: false,
+    routes: [],
+    retryBudget: undefined,
+    dstOverrides: [],
+    endpoint: undefined,
+    parentRef: undefined,
+    profileRef: undefined,
+    ...parts,
+  };
+}
