@@ -32,6 +32,8 @@ export class Answer {
   status = 0;
   /** Of the body. */
   bytes = 0;
+  /** Whether the client keeps up: false until what was written is gone. */
+  flows = true;
 
   constructor(stream: ByteStream, tcp: TcpSeries) {
     this.#stream = stream;
@@ -133,7 +135,8 @@ export class Answer {
 
   write(bytes: Buffer, start: number, end: number): boolean {
     this.#tcp.wrote(end - start);
-    return this.#stream.write(bytes, start, end);
+    this.flows = this.#stream.write(bytes, start, end);
+    return this.flows;
   }
 
   #compose(

@@ -36,6 +36,8 @@ const REFUSAL_FIELDS: HeaderList = [["content-length", "0"]];
 /** Why a stream reads no more for now. */
 const FOR_UPSTREAM = 1;
 const FOR_TURN = 2;
+/** It fetches no answers: it gets no more of them. */
+const FOR_CLIENT = 4;
 
 /** Parsing and use are one synchronous step: one for all. */
 const head = new Head();
@@ -94,6 +96,11 @@ export class Downstream implements StreamOwner, ClientSide {
   #consume(buffer: Buffer, start: number, end: number): void {
     const exchange = this.#exchange;
     while (start < end && this.#phase === "open") {
+      if (exchange.over && !this.#answer.flows) {
+        this.#stash = Buffer.from(buffer.subarray(start, end));
+        this.#pause(FOR_CLIENT);
+        return;
+      }
       if (exchange.over) start = this.#readHead(buffer, start, end);
       else if (exchange.upstream !== undefined && !exchange.requestDone) start = this.#readBody(buffer, start, end);
       else {
@@ -229,7 +236,11 @@ export class Downstream implements StreamOwner, ClientSide {
   }
 
   onDrain(): void {
+    this.#answer.flows = true;
     this.#exchange.upstream?.resume();
+    if ((this.#pausedFor & FOR_CLIENT) === 0) return;
+    this.proceed();
+    if (this.#answer.flows) this.#resume(FOR_CLIENT);
   }
 
   // Its answers' ends.

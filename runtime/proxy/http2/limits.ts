@@ -6,6 +6,8 @@ export const MAX_HEADER_BYTES = 65_536;
 const CONNECTION_WINDOW = 1024 * 1024;
 /** What may wait for receivers of all streams together, bytes: the streams that bring more hold the connection's others back. */
 export const MAX_STORED_BYTES = 4 * 1024 * 1024;
+/** What may wait for a client that fetches nothing, bytes, before nothing more is read of it: heads have no flow control. */
+export const MAX_WAITING_BYTES = 1024 * 1024;
 /** How long a connection without streams is kept, milliseconds: a shared one costs little to keep, and a handshake to make again. */
 export const IDLE_MS = 60_000;
 /** Requests at once on a client's connection. */

@@ -9,7 +9,7 @@ import { Farewell } from "../http1/farewell.ts";
 import type { ByteStream, StreamOwner } from "../transport/stream.ts";
 import { type Flushable, flushThisTurn } from "./flushes.ts";
 import { heard, keepAlive, type Life, type Living, letGo, TICK_MS } from "./keep-alive.ts";
-import { type Http2Limits, MAX_STORED_BYTES, SERVER_LIMITS } from "./limits.ts";
+import { type Http2Limits, MAX_STORED_BYTES, MAX_WAITING_BYTES, SERVER_LIMITS } from "./limits.ts";
 import { StreamExchange } from "./stream-exchange.ts";
 
 /** How long the answer to a sign of life may take before the connection's end is told without it, and requests to come behind their client's GOAWAY. */
@@ -24,6 +24,8 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   readonly #farewell: Farewell;
   #writable = true;
   #closed = false;
+  /** Nothing is read of it until it has fetched what waits for it. */
+  #paused = false;
   /** Says that no request is wanted, and waits for those that are on their way. */
   #leaving: "no" | "announced" | "final" | "gone" = "no";
   #goodbye: NodeJS.Timeout | undefined;
@@ -94,6 +96,10 @@ export class ServerSession implements StreamOwner, Flushable, Living {
     this.#asked = 0;
     this.#http2.receive(buffer, start, end);
     heard(this, end - start, this.#asked);
+    if (!this.#writable && !this.#paused && this.#http2.waiting > MAX_WAITING_BYTES) {
+      this.#paused = true;
+      this.#stream.pause();
+    }
   }
 
   onEnd(): void {
@@ -103,6 +109,9 @@ export class ServerSession implements StreamOwner, Flushable, Living {
   onDrain(): void {
     this.#writable = true;
     this.flush();
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#stream.resume();
   }
 
   onClose(errno: string): void {

@@ -66,6 +66,11 @@ export class Http2Connection implements FrameHandler, StreamCarrier {
     this.#receiving = new ReceiveFlow(this.#writer, connectionWindow, maxStoredBytes, () => this.#announce());
   }
 
+  /** What waits for a flush, bytes. */
+  get waiting(): number {
+    return this.#writer.size;
+  }
+
   /** What handlers keep of some streams holds up all. */
   get heldUp(): boolean {
     return this.#receiving.shut;

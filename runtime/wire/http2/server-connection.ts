@@ -50,6 +50,11 @@ export class ServerConnection implements Role {
     return this.#connection.unfinished;
   }
 
+  /** What waits for a flush, bytes. */
+  get waiting(): number {
+    return this.#connection.waiting;
+  }
+
   /** Ends the connection of a client that does what nobody needs to. */
   giveUp(problem: string): void {
     this.#connection.fail(new Http2Error(errorCode.enhanceYourCalm, problem));

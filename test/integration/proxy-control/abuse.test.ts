@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { flag, frameType, PREFACE } from "../../../runtime/wire/http2/protocol.ts";
 import { block, END, frame, number32, SETTINGS, setting } from "../../unit/wire/http2/support.ts";
-import { ENTRANCES, type Entrance, Entrances } from "./support/entrances.ts";
+import { ENTRANCES, type Entrance, Entrances, SHUT } from "./support/entrances.ts";
 import { BIG } from "./support/inbound-world.ts";
 import { RawHttp2 } from "./support/raw-http2.ts";
 import { until } from "./support/until.ts";
@@ -18,6 +18,8 @@ const MOST_HELD = 48 * MEBIBYTE;
 /** Ten times what ends the slowest of these. */
 const MOST_FRAMES = 50_000;
 const AT_ONCE = 100;
+/** Of requests whose answers nobody fetches, bytes: their answers are several times as many, and what the kernel keeps is less. */
+const MOST_STUFFED = 24 * MEBIBYTE;
 
 const get = (path: string): [name: string, value: string][] => [
   [":method", "GET"],
@@ -130,6 +132,50 @@ describe("a client that means harm", () => {
       socket.destroy();
     });
   }
+
+  describe("and fetches no answer", () => {
+    /** Sends `next` again and again, until nobody takes it for a while. @returns how much was taken, bytes */
+    async function stuff(socket: Socket, next: () => Buffer): Promise<number> {
+      let taken = 0;
+      while (taken < MOST_STUFFED) {
+        const batch = Buffer.concat(Array.from({ length: 1_000 }, next));
+        const written = new Promise<boolean>((resolve) => socket.write(batch, () => resolve(true)));
+        if (!(await Promise.race([written, sleep(1_000, false)]))) break;
+        taken += batch.length;
+      }
+      return taken;
+    }
+
+    for (const entrance of ENTRANCES) {
+      for (const version of ["HTTP/1.1", "HTTP/2"] as const) {
+        it(`of ${version}, ${entrance}: no more of its requests are read`, async () => {
+          const socket = await entrances.connect(entrance, SHUT);
+          const before = held();
+          let id = 1;
+          let next = (): Buffer => Buffer.from("GET / HTTP/1.1\r\nhost: web.shop\r\n\r\n");
+          if (version === "HTTP/2") {
+            socket.write(Buffer.concat([PREFACE, SETTINGS]));
+            next = () => {
+              id += 2;
+              return request(id, "/");
+            };
+          }
+          socket.pause();
+          const taken = await stuff(socket, next);
+          assert.ok(taken < MOST_STUFFED, `${taken} bytes were taken`);
+          assert.ok(held() - before < MOST_HELD, `${Math.round((held() - before) / MEBIBYTE)} MiB were held`);
+          // Once it reads, it has its answers.
+          socket.resume();
+          let heard = 0;
+          socket.on("data", (bytes: Buffer) => {
+            heard += bytes.length;
+          });
+          await until("answers came", () => heard > taken);
+          socket.destroy();
+        });
+      }
+    }
+  });
 
   describe("and takes its time", { concurrency: true }, () => {
     for (const entrance of ENTRANCES) {

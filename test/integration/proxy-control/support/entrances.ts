@@ -17,6 +17,9 @@ export const CLIENT = "client.shop.serviceaccount.identity.weft.cluster.local";
 export type Entrance = "inbound plain" | "inbound meshed" | "outbound";
 export const ENTRANCES: readonly Entrance[] = ["inbound plain", "inbound meshed", "outbound"];
 
+/** A port on which every request is answered 403 by the proxy itself. */
+export const SHUT = 9;
+
 const NO_IDENTITY: LocalIdentity = {
   name: "nobody.shop.serviceaccount.identity.weft.cluster.local",
   ready: Promise.resolve(),
@@ -41,6 +44,9 @@ export class Entrances {
     for (const port of Object.values(this.world.ports)) {
       await this.world.setPolicy(port, defaultServer(`open-${port}`, [everyone("all")]));
     }
+    const targets = new StaticTargets();
+    targets.set(`127.0.0.1:${SHUT}`, { endpoints: [], refuse: 403 });
+    await this.world.setPolicy(SHUT, defaultServer("shut", []));
     const outbound = await startOutbound({
       transport: createTransport(() => {
         this.#accepted++;
@@ -52,7 +58,7 @@ export class Entrances {
       tap: noTap,
       ips: new Set(),
       connectTimeoutMs: 1_000,
-      targets: new StaticTargets(),
+      targets,
       ...limit,
     });
     this.#outbound = outbound.addresses[0] ?? this.#outbound;
