@@ -22,6 +22,7 @@ const NEEDED: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   "redis-benchmark": "redis-tools",
   mariadbd: "mariadb-server",
+  exim4: "exim4-daemon-light",
 };
 const TEST_TIMEOUT_MS = 120_000;
 

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -85,6 +86,7 @@ func main() {
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	s.RegisterService(service.Description(), server{})
+	reflection.Register(s)
 	fmt.Println("listening")
 	if err := s.Serve(listener); err != nil {
 		fmt.Fprintln(os.Stderr, err)

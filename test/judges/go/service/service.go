@@ -3,6 +3,10 @@ package service
 
 import (
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -38,6 +42,36 @@ func Method(name string) *grpc.StreamDesc {
 	panic("no method " + name)
 }
 
+const file = "weft/test/bytes.proto"
+
+// Reflection tells clients that know nothing of the service what this file would say.
+func init() {
+	service := &descriptorpb.ServiceDescriptorProto{Name: proto.String("Bytes")}
+	for index := range methods {
+		method := &methods[index]
+		service.Method = append(service.Method, &descriptorpb.MethodDescriptorProto{
+			Name:            &method.StreamName,
+			InputType:       proto.String(".google.protobuf.BytesValue"),
+			OutputType:      proto.String(".google.protobuf.BytesValue"),
+			ClientStreaming: &method.ClientStreams,
+			ServerStreaming: &method.ServerStreams,
+		})
+	}
+	described, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name:       proto.String(file),
+		Package:    proto.String("weft.test"),
+		Syntax:     proto.String("proto3"),
+		Dependency: []string{"google/protobuf/wrappers.proto"},
+		Service:    []*descriptorpb.ServiceDescriptorProto{service},
+	}, protoregistry.GlobalFiles)
+	if err == nil {
+		err = protoregistry.GlobalFiles.RegisterFile(described)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
 // Description binds the methods to a Server.
 func Description() *grpc.ServiceDesc {
 	streams := make([]grpc.StreamDesc, len(methods))
@@ -48,5 +82,5 @@ func Description() *grpc.ServiceDesc {
 			return server.(Server).Stream(name, stream)
 		}
 	}
-	return &grpc.ServiceDesc{ServiceName: Name, HandlerType: (*Server)(nil), Streams: streams}
+	return &grpc.ServiceDesc{ServiceName: Name, HandlerType: (*Server)(nil), Streams: streams, Metadata: file}
 }
