@@ -9,10 +9,20 @@ const NGINX = 8081;
 /** Ends each connection after 20 requests, as nginx does after 1,000. */
 const BRIEF = 8084;
 const NGHTTPD = 8082;
-const FRONT = 8091;
+const NGINX_HTTP1 = 8086;
+/** nghttpx as the mesh's server, before nghttpd. */
+const NGHTTPX = 8085;
+/** nghttpx as the mesh's client: over HTTP/2, over HTTP/1.1, and over HTTP/2 to nghttpx. */
+const FRONT = { http2: 8091, http1: 8092, nghttpx: 8093 } as const;
 
 describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
-  const pair = new Pair({ [NGINX]: "detect", [BRIEF]: "detect", [NGHTTPD]: "detect" });
+  const pair = new Pair({
+    [NGINX]: "detect",
+    [NGINX_HTTP1]: "detect",
+    [BRIEF]: "detect",
+    [NGHTTPD]: "detect",
+    [NGHTTPX]: "detect",
+  });
   const file = (name: string): string => join(pair.folder, name);
   const large = noise(8_000_000, "large");
   const curl = (options: string): Promise<string> =>
@@ -32,7 +42,7 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
       `daemon off; master_process off; user root; pid ${file("server.pid")}; error_log ${file("server.log")};
       events { worker_connections 512; }
       http { access_log off; default_type text/plain; ${paths.join(" ")}
-        server { listen ${NGINX} http2; root ${file("www")}; client_max_body_size 0; location /up/ { dav_methods PUT; } }
+        server { listen ${NGINX} http2; listen ${NGINX_HTTP1}; root ${file("www")}; client_max_body_size 0; location /up/ { dav_methods PUT; } }
         server { listen ${BRIEF} http2; root ${file("www")}; keepalive_requests 20; } }`,
     );
     await pair.serve(NGINX, "nginx", ["-c", file("server.conf")]);
@@ -44,9 +54,17 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
       "x-trailer: at the end",
       String(NGHTTPD),
     ]);
-    const backend = `--backend=${SERVICE},${NGHTTPD};;proto=h2`;
-    const plain = ["--workers=1", "--no-ocsp", `--frontend=127.0.0.1,${FRONT};no-tls`, backend];
-    pair.client.pod.spawn("nghttpx", [...plain, "--conf=/dev/null", `--errorlog-file=${file("nghttpx.log")}`]);
+    const nghttpx = (name: string, frontend: string, ...backend: string[]): string[] => {
+      const plain = ["--workers=1", "--no-ocsp", "--conf=/dev/null", `--errorlog-file=${file(`${name}.log`)}`];
+      return [...plain, `--frontend=${frontend};no-tls`, ...backend.map((one) => `--backend=${one}`)];
+    };
+    await pair.serve(NGHTTPX, "nghttpx", nghttpx("server", `*,${NGHTTPX}`, `127.0.0.1,${NGHTTPD};;proto=h2`));
+    for (const [name, backend] of [
+      ["http2", `${SERVICE},${NGHTTPD};;proto=h2`],
+      ["http1", `${SERVICE},${NGINX_HTTP1}`],
+      ["nghttpx", `${SERVICE},${NGHTTPX};;proto=h2`],
+    ] as const)
+      pair.client.pod.spawn("nghttpx", nghttpx(name, `127.0.0.1,${FRONT[name]}`, backend));
   });
   after(() => pair.remove());
 
@@ -108,15 +126,28 @@ describe("HTTP/2: curl, h2load, nginx, nghttp2", () => {
     assert.equal(said, "0 small\n".repeat(3));
   });
 
-  test("nghttpx as a client: HTTP/1.1 and HTTP/2 in, HTTP/2 through the mesh", async () => {
-    const front = `http://127.0.0.1:${FRONT}`;
-    assert.equal(
-      await pair.atClient(`curl -sS --retry 20 --retry-connrefused --retry-delay 0 ${front}/small`),
-      "small\n",
-    );
-    await curl(`-o ${file("got")} ${front}/large`);
+  for (const [name, port] of Object.entries(FRONT)) {
+    test(`nghttpx as a client, ${name}: HTTP/1.1 and HTTP/2 in, through the mesh`, async () => {
+      const front = `http://127.0.0.1:${port}`;
+      assert.equal(
+        await pair.atClient(`curl -sS --retry 20 --retry-connrefused --retry-delay 0 ${front}/small`),
+        "small\n",
+      );
+      await curl(`-o ${file("got")} ${front}/large`);
+      assert.equal(sha256(readFileSync(file("got"))), sha256(large));
+      const load = await pair.atClient(`h2load -n 2000 -c 8 -m 10 ${front}/small 2>&1`);
+      assert.match(load, /2000 succeeded, 0 failed, 0 errored, 0 timeout/);
+    });
+  }
+
+  test("nghttpx as a server: HTTP/1.1 and HTTP/2", async () => {
+    const url = `http://${SERVICE}:${NGHTTPX}`;
+    await pair.atClient(`curl -sS --max-time 20 -o ${file("got")} ${url}/large`);
     assert.equal(sha256(readFileSync(file("got"))), sha256(large));
-    const load = await pair.atClient(`h2load -n 2000 -c 8 -m 10 ${front}/small 2>&1`);
-    assert.match(load, /2000 succeeded, 0 failed, 0 errored, 0 timeout/);
+    for (const options of ["-c 8 -m 10", "--h1 -c 8"]) {
+      const load = await pair.atClient(`h2load -n 2000 ${options} ${url}/small 2>&1`);
+      assert.match(load, /2000 succeeded, 0 failed, 0 errored, 0 timeout/);
+      assert.match(load, /status codes: 2000 2xx/);
+    }
   });
 });
