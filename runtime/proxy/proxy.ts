@@ -199,6 +199,7 @@ export class SidecarProxy {
       connectBackoff: config.outbound.connectBackoff,
       informationalHeaders: config.outbound.informationalHeaders,
       hostnameLabels: config.outbound.hostnameLabels,
+      load: { requests: 0, most: config.outbound.maxInFlight },
       queues: config.outbound.queues,
       ingress: config.outbound.ingress ? { detectTimeoutMs: config.outbound.detectTimeoutMs } : undefined,
       targets,

@@ -87,6 +87,7 @@ export interface ProxyConfig {
     readonly sockets: Required<Pick<SocketSettings, "accept" | "connect">>;
     readonly http2: Http2Limits;
     readonly informationalHeaders: boolean;
+    readonly maxInFlight: number;
     /** Whether series of routes have the label `hostname`. */
     readonly hostnameLabels: boolean;
     /** Requests go where their l5d-dst-override says. */
@@ -314,6 +315,7 @@ function readOutbound(env: Environment, name: Name): ProxyConfig["outbound"] {
     backlog: env.integer(name("OUTBOUND_TCP_LISTEN_BACKLOG"), DEFAULT_BACKLOG),
     sockets: readSockets(env, name, "OUTBOUND"),
     http2: readHttp2Limits(env, name("OUTBOUND_SERVER_HTTP2")),
+    maxInFlight: env.integer(name("OUTBOUND_MAX_IN_FLIGHT"), 100_000),
     hostnameLabels: env.boolean(name("OUTBOUND_METRICS_HOSTNAME_LABELS"), false),
     informationalHeaders: !env.boolean(name("OUTBOUND_DISABLE_INFORMATIONAL_HEADERS"), ingress),
     ingress,

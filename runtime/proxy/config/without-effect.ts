@@ -47,11 +47,6 @@ const GROUPS: readonly Group[] = [
     names: { integer: ["INBOUND_HTTP_QUEUE_CAPACITY"], duration: ["INBOUND_HTTP_FAILFAST_TIMEOUT"] },
   },
   {
-    reason:
-      "the queues of the balancers, the connections' streams and the inbound side of the peer bound what is under way",
-    names: { integer: ["OUTBOUND_MAX_IN_FLIGHT"] },
-  },
-  {
     reason: "a connection whose streams are reset faster than answered is closed, by a limit of this proxy's own",
     names: { integer: both(["SERVER_HTTP2_MAX_PENDING_ACCEPT_RESET_STREAMS"]) },
   },

@@ -2,6 +2,7 @@
 
 import type { Audience } from "../http/failure.ts";
 import { Refusal } from "../http/failure.ts";
+import type { Load } from "../http/load.ts";
 import type { Observation, ObservedServer } from "../http/observer.ts";
 import { ConnectionObserver } from "../http/observers.ts";
 import type { RequestHead } from "../http/request-head.ts";
@@ -15,7 +16,7 @@ import { targetLabels, tlsLabels } from "../tcp/labels.ts";
 import { type Address, ConnectError } from "../transport/stream.ts";
 import { whileAuthorized } from "./authorized.ts";
 import type { InboundPeer } from "./peer.ts";
-import type { Application, InboundSide, Load } from "./side.ts";
+import type { Application, InboundSide } from "./side.ts";
 
 /** The application, by the route and authorization that led to it. */
 class InboundDestination implements Destination {

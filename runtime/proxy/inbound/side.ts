@@ -1,4 +1,5 @@
 /** What all connections of the inbound side share. */
+import type { Load } from "../http/load.ts";
 import { Watchers } from "../http/observers.ts";
 import { NO_RULE, type RouteRule } from "../http/route-rule.ts";
 import { UpstreamPool } from "../http1/pool.ts";
@@ -33,12 +34,6 @@ export interface Gateway {
   /** Lower case, without dots at either end. */
   readonly suffixes: readonly string[];
   readonly outbound: OutboundSide;
-}
-
-/** Requests under way, all connections together. */
-export interface Load {
-  requests: number;
-  readonly most: number;
 }
 
 interface Shared extends Application {

@@ -1,6 +1,7 @@
 /** What the outbound side keeps for one endpoint: its connections, its series, and the balancer's notes. */
 import { type Breaker, isRateLimited, type Outcome, type PenaltyPolicy, retryHint } from "../balance/breaker.ts";
 import type { PeakEwma } from "../balance/peak-ewma.ts";
+import type { Load } from "../http/load.ts";
 import type { ObservedServer } from "../http/observer.ts";
 import type { Destination, Http1Upstreams } from "../http/service.ts";
 import { UpstreamPool } from "../http1/pool.ts";
@@ -60,6 +61,7 @@ export class HttpEndpoint implements Destination {
   failing = false;
   readonly #onWell: (() => void) | undefined;
 
+  readonly #load: Load | undefined;
   readonly #breaker: Breaker | undefined;
   readonly #penalty: PenaltyPolicy | undefined;
   readonly judged: boolean;
@@ -70,6 +72,7 @@ export class HttpEndpoint implements Destination {
     this.tls = tls;
     this.#ewma = ewma;
     this.#onWell = onWell;
+    this.#load = options.load;
     this.#breaker = breaker;
     this.#penalty = penalty;
     this.judged = breaker !== undefined || penalty !== undefined;
@@ -139,6 +142,7 @@ export class HttpEndpoint implements Destination {
   }
 
   started(): void {
+    if (this.#load !== undefined) this.#load.requests++;
     if (this.#ewma !== undefined) this.#ewma.outstanding++;
   }
 
@@ -157,6 +161,7 @@ export class HttpEndpoint implements Destination {
   }
 
   ended(): void {
+    if (this.#load !== undefined) this.#load.requests--;
     if (this.#ewma !== undefined) this.#ewma.outstanding--;
     this.#breaker?.released();
   }

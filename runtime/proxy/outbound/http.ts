@@ -107,6 +107,10 @@ export class OutboundHttp implements HttpService {
   }
 
   choose(request: RequestHead, routing: Routing, now: number): Choice | Promise<Choice> {
+    const { load } = this.#side.options;
+    if (load !== undefined && load.requests >= load.most) {
+      return new Refusal("load-shed", `this proxy has ${load.most} requests under way, as many as it may`);
+    }
     if (now >= this.#lookAt) this.#lookAgain(now);
     const plain = this.#plain;
     if (plain !== undefined && request.directed !== true) {

@@ -54,6 +54,7 @@ describe("the proxy's environment", () => {
       http2: SERVER_LIMITS,
       informationalHeaders: true,
       hostnameLabels: false,
+      maxInFlight: 100_000,
       ingress: false,
       queues: { http: {}, tcp: {} },
     });
