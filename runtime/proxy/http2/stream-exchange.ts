@@ -56,27 +56,27 @@ export class StreamExchange extends Tries<Http2Client, ExchangeRecord> implement
   /** @param fields valid during the call only. @param added to every request */
   begin(fields: readonly HeaderField[], ended: boolean, added: readonly HeaderField[]): void {
     const { service, record } = this;
-    record.begin((kindsOf(fields) & GRPC) !== 0);
+    const kinds = kindsOf(fields);
+    record.begin((kinds & GRPC) !== 0);
     record.requestDone = ended;
     this.#headOnly = ended;
-    if (service.prepare === undefined || !this.#postpones(fields, added)) this.#decide(fields, added);
+    if (service.prepare === undefined || !this.#postpones(fields, kinds, added)) this.#decide(fields, kinds, added);
   }
 
   /** Whether the request is decided on when more is known of where it may go. */
-  #postpones(fields: readonly HeaderField[], added: readonly HeaderField[]): boolean {
+  #postpones(fields: readonly HeaderField[], kinds: number, added: readonly HeaderField[]): boolean {
     const { number } = this.record;
-    const known = this.service.prepare?.(view.view(fields, kindsOf(fields)));
+    const known = this.service.prepare?.(view.view(fields, kinds));
     if (known === undefined) return false;
     const kept = [...fields];
     const goOn = (): void => {
-      if (number === this.record.number && !this.#postpones(kept, added)) this.#decide(kept, added);
+      if (number === this.record.number && !this.#postpones(kept, kinds, added)) this.#decide(kept, kinds, added);
     };
     known.then(goOn, goOn);
     return true;
   }
 
-  #decide(fields: readonly HeaderField[], added: readonly HeaderField[]): void {
-    const kinds = kindsOf(fields);
+  #decide(fields: readonly HeaderField[], kinds: number, added: readonly HeaderField[]): void {
     const { service, record } = this;
     const request = view.view(fields, kinds);
     this.#downgrade = (kinds & ORIG_PROTO) !== 0 && service.audience.meshed;
