@@ -39,7 +39,7 @@ const GROUPS: readonly Group[] = [
   },
   {
     reason:
-      "destinations are found by address; by name only through a gateway, whose INBOUND_GATEWAY_SUFFIXES say which",
+      "names are looked up only where `l5d-dst-override` or a gateway leads to them, and the controller says which there are",
     names: { text: ["DESTINATION_PROFILE_SUFFIXES"] },
   },
   {

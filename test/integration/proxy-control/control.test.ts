@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createSecureContext } from "node:tls";
 import { status } from "@grpc/grpc-js";
 import { InboundServerPoliciesService, type Server } from "../../../runtime/api/gen/io/linkerd/proxy/inbound.ts";
 import type { StreamLimits } from "../../../runtime/proxy/config/config.ts";
@@ -162,6 +165,44 @@ describe("a watch of the control plane", () => {
     } finally {
       client.close();
       clients.close();
+    }
+  });
+
+  it("leaves a control plane that cannot be reached alone for as long as the environment says", async () => {
+    let dials = 0;
+    const busy = createServer((socket) => {
+      dials++;
+      socket.destroy();
+    });
+    busy.listen(0, "127.0.0.1");
+    await once(busy, "listening");
+    const { port } = busy.address() as AddressInfo;
+    const context = createSecureContext();
+    const client = createGrpcClient({
+      address: { host: "127.0.0.1", port, serverName: CONTROLLER_IDENTITY },
+      tls: { context: () => context },
+      observer: { started: () => undefined, ended: () => undefined },
+      connectBackoff: { minMs: 400, maxMs: 400, jitter: 0 },
+    });
+    const ask = (): Promise<number> =>
+      new Promise((resolve) => {
+        client.stream(
+          InboundServerPoliciesService.watchPort,
+          { workload: "shop:web", port: PORT },
+          { onMessage: () => undefined, onEnd: (error) => resolve(error?.code ?? 0) },
+        );
+      });
+    try {
+      const began = performance.now();
+      while (performance.now() - began < 1_000) {
+        assert.equal(await ask(), status.UNAVAILABLE);
+        await sleep(10);
+      }
+      // At 0, 400 and 800 ms.
+      assert.equal(dials, 3);
+    } finally {
+      client.close();
+      busy.close();
     }
   });
 
