@@ -221,8 +221,10 @@ describe("HTTP/2 between meshed pods", () => {
   });
 
   test("a client's proxy that drains says GOAWAY, and what is under way is answered", async () => {
+    const asked = (): Promise<number> => sum(client.proxy, "request_total", 'direction="outbound"');
+    const before = await asked();
     const under = play("/slow?ms=1500", { times: 20 });
-    await sleep(700);
+    while ((await asked()) < before + 20) await sleep(20);
     const { drainedMs } = await ask<{ drainedMs: number }>(client.proxy, { drain: 20_000 });
     const outcomes = await under;
     assert.deepEqual(new Set(outcomes.map(({ status, body }) => `${status} ${body}`)), new Set(["200 slow"]));

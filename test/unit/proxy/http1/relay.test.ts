@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { Refusal } from "../../../../runtime/proxy/http/failure.ts";
-import type { HeadEdits } from "../../../../runtime/proxy/http/route-rule.ts";
+import { type HeadEdits, NO_RULE, type RouteRule } from "../../../../runtime/proxy/http/route-rule.ts";
 import type { Destination, HttpService } from "../../../../runtime/proxy/http/service.ts";
 import { Downstream } from "../../../../runtime/proxy/http1/downstream.ts";
 import { UpstreamPool } from "../../../../runtime/proxy/http1/pool.ts";
@@ -44,6 +44,7 @@ async function play(options: {
   tapped?: string[];
   /** What whoever watches changes of the request's head. */
   edits?: HeadEdits;
+  rule?: RouteRule;
 }): Promise<Played> {
   const servers: MemoryStream[] = [];
   const seen: string[] = [];
@@ -95,7 +96,10 @@ async function play(options: {
     requestLines: Buffer.from("l5d-client-id: somebody\r\n"),
     tcp: uncounted,
     observed: options.tapped !== undefined,
-    choose: () => destination,
+    choose: (_request, routing) => {
+      routing.rule = options.rule;
+      return destination;
+    },
     again: () => destination,
     refused: (refusal) => statuses.push(refusal.cause),
     observe: (head) => {
@@ -248,16 +252,28 @@ describe("the HTTP/1 relay", () => {
     );
   });
 
-  test("the mark of a peer outside the mesh counts for nothing", async () => {
-    const played = await play({
-      request: "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
-      requestCuts: [],
-      responses: ["HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nweft-not-delivered: 1\r\n\r\n"],
-      responseCuts: [],
-      whole: (text) => text.endsWith("\r\n\r\n"),
-    });
-    assert.equal(played.requests.length, 1);
-    assert.equal(played.response, "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+  test("the mark of a peer outside the mesh counts for nothing, even where the request is kept for retries", async () => {
+    const retry = {
+      maxRetries: 1,
+      maxRequestBytes: 65_536,
+      grpc: false,
+      backoffMs: () => 0,
+      retriesOn: () => false,
+      deposit: () => undefined,
+      withdraw: () => true,
+    };
+    for (const rule of [NO_RULE, { ...NO_RULE, retry }]) {
+      const played = await play({
+        request: "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        requestCuts: [],
+        responses: ["HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nweft-not-delivered: 1\r\n\r\n"],
+        responseCuts: [],
+        whole: (text) => text.endsWith("\r\n\r\n"),
+        rule,
+      });
+      assert.equal(played.requests.length, 1);
+      assert.equal(played.response, "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+    }
   });
 
   test("a server that is cut off in its body resets the client", async () => {
