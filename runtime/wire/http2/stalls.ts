@@ -1,8 +1,8 @@
 import type { Http2Connection } from "./connection.ts";
 import { errorCode } from "./protocol.ts";
 
-/** So often in a row a stream's handler is found to have taken nothing. */
-const MOST_LOOKS = 5;
+/** So often in a row a stream's handler is found to have taken nothing: with looks 2 s apart, longer than a slow receiver of many streams leaves one of them waiting. */
+const MOST_LOOKS = 10;
 
 /**
  * Ends streams whose receivers take nothing while what is kept for them holds up all others of the connection (RFC 9113, 10.5): a

@@ -202,7 +202,7 @@ describe("a client that means harm", () => {
         );
         assert.ok(held() - before.held < MOST_HELD + ENTRANCES.length * streams * 65_535);
         await isServed(entrance);
-        await http2.until(/^reset \d+ 11$/, 20_000);
+        await http2.until(/^reset \d+ 11$/, 40_000);
         clearInterval(alive);
         socket.destroy();
       });
