@@ -30,6 +30,18 @@ export const PROXY_NODE_FLAGS: readonly string[] = [
   "--use-openssl-ca",
 ];
 
+/**
+ * Environment of a sidecar's Node. One arena and one worker thread: its memory is counted in megabytes. What is 64 KiB or larger is
+ * mapped on its own, for what a peak of bodies leaves in the arena is not given back while the proxy is at work; glibc raises its
+ * thresholds by itself unless both are set.
+ */
+export const PROXY_NODE_ENV: Readonly<Record<string, string>> = {
+  MALLOC_ARENA_MAX: "1",
+  MALLOC_MMAP_THRESHOLD_: "65536",
+  MALLOC_TRIM_THRESHOLD_: "1048576",
+  UV_THREADPOOL_SIZE: "1",
+};
+
 /** Files of `dist/runtime` that the installer carries into the cluster. */
 export interface Bundle {
   /** First 10 hex digits of the SHA-256 over the files' names and digests, sorted by name. */

@@ -13,7 +13,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PROXY_NODE_FLAGS } from "../../runtime/model/bundle.ts";
+import { PROXY_NODE_ENV, PROXY_NODE_FLAGS } from "../../runtime/model/bundle.ts";
 import { createTestAuthority } from "../integration/proxy-control/support/authority.ts";
 import { ControlPlane } from "../integration/proxy-control/support/control-plane.ts";
 import { proxyEnvironment } from "../integration/proxy-control/support/proxy-process.ts";
@@ -49,7 +49,7 @@ async function measure(name: string, script: string, env?: NodeJS.ProcessEnv): P
   const flags = [...PROXY_NODE_FLAGS, "-e", script];
   const child: ChildProcess = spawn(process.execPath, flags, {
     cwd: root,
-    env: { PATH: process.env["PATH"], MALLOC_ARENA_MAX: "1", UV_THREADPOOL_SIZE: "1", ...env },
+    env: { PATH: process.env["PATH"], ...PROXY_NODE_ENV, ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
   let output = "";

@@ -1,5 +1,5 @@
 /** Environment of an injected proxy (reference 4; ARCHITECTURE.md for the names of Weft's own). */
-import { BUNDLE_DIGESTS_ENV, BUNDLE_SCRATCH_ENV } from "../../model/bundle.ts";
+import { BUNDLE_DIGESTS_ENV, BUNDLE_SCRATCH_ENV, PROXY_NODE_ENV } from "../../model/bundle.ts";
 import { CONTROLLER_SERVICE_ACCOUNT, controlService, workloadIdentity } from "../../model/identity.ts";
 import type { MeshConfig } from "../../model/mesh-config.ts";
 import { TRUST_ROOTS } from "../../model/names.ts";
@@ -74,9 +74,7 @@ export function proxyEnv(pod: Pod, settings: ProxySettings, mesh: MeshConfig, op
     value("WEFT_TRUST_BUNDLE_FILE", `${proxyPath.trustRoots}/${TRUST_ROOTS.key}`),
     value(BUNDLE_DIGESTS_ENV, JSON.stringify(mesh.proxy.digests)),
     value(BUNDLE_SCRATCH_ENV, proxyPath.scratch),
-    // One arena and one worker thread: a sidecar's memory is counted in megabytes (reference node-streams).
-    value("MALLOC_ARENA_MAX", "1"),
-    value("UV_THREADPOOL_SIZE", "1"),
+    ...Object.entries(PROXY_NODE_ENV).map(([name, text]) => value(name, text)),
   ];
   const replaced = new Set(settings.additionalEnv.map(({ name }) => name));
   return [...env.filter(({ name }) => !replaced.has(name)), ...settings.additionalEnv];

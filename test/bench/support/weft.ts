@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { BUNDLE_MAIN, bundleAddon, PROXY_NODE_FLAGS } from "../../../runtime/model/bundle.ts";
+import { BUNDLE_MAIN, bundleAddon, PROXY_NODE_ENV, PROXY_NODE_FLAGS } from "../../../runtime/model/bundle.ts";
 import { CONTROLLER_IDENTITY } from "../../integration/proxy-control/support/control-plane.ts";
 import type { PlaneStarted } from "./plane.ts";
 
@@ -67,8 +67,7 @@ export function sidecarCommand(options: SidecarOptions): Command {
     TAP_SVC_NAME: CONTROLLER_IDENTITY,
   };
   const env: NodeJS.ProcessEnv = {
-    MALLOC_ARENA_MAX: "1",
-    UV_THREADPOOL_SIZE: "1",
+    ...PROXY_NODE_ENV,
     WEFT_TRUST_BUNDLE_FILE: join(folder, "ca-bundle.crt"),
     ...(turns === undefined ? {} : { WEFT_BENCH_TURNS: turns.file }),
   };
