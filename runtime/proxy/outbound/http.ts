@@ -48,6 +48,7 @@ export class OutboundHttp implements HttpService {
   /** Made with the first request that somebody watches. */
   #observer: ConnectionObserver | undefined;
   readonly #onClosed: () => void;
+  #over = false;
 
   constructor(
     side: OutboundSide,
@@ -81,7 +82,9 @@ export class OutboundHttp implements HttpService {
     let use = this.#uses.get(backend);
     if (use === undefined) {
       use = new BackendUse(this.#side, backend);
-      this.#uses.set(backend, use);
+      // Whoever is still on the way after the end holds nothing for the next one.
+      if (this.#over) use.leave();
+      else this.#uses.set(backend, use);
     }
     return use;
   }
@@ -189,6 +192,7 @@ export class OutboundHttp implements HttpService {
   }
 
   closed(): void {
+    this.#over = true;
     this.#leave();
     this.#onClosed();
   }

@@ -7,6 +7,7 @@ import { status } from "@grpc/grpc-js";
 import { add, balancer, forward, opaquePolicy } from "./support/messages.ts";
 import { echoes, hear, inOutboundWorld, type OutboundWorld, pathOf, says, VERSIONS } from "./support/outbound-world.ts";
 import { duration, httpRetry, policy, prefix, profile, route, rule } from "./support/routes.ts";
+import { until } from "./support/until.ts";
 
 const TARGET = "10.96.0.1:80";
 const INGRESS = { ingress: { detectTimeoutMs: 300 } };
@@ -159,6 +160,40 @@ for (const version of VERSIONS) {
       }));
   });
 }
+
+describe("ingress mode over HTTP/2", () => {
+  it("tries again for a Service that it holds no more, and lets it go all the same", () =>
+    inIngress(async (world) => {
+      let failures = 1;
+      const { endpoints } = await world.serve("HTTP/2", "slow", (_request, response) => {
+        const status = failures-- > 0 ? 503 : 200;
+        setTimeout(() => {
+          response.statusCode = status;
+          response.end("at last");
+        }, 1_500);
+      });
+      await world.serve("HTTP/2", "web", says("web"));
+      world.plane.policy(pathOf("slow")).first = [
+        policy([
+          route([rule("slow", { retry: httpRetry() }), rule({ slow: 1, web: 1 }, { matches: prefix("/both") })]),
+        ]),
+      ];
+      world.plane.profile(pathOf("slow")).first = [profile()];
+      const slow = world.ask("HTTP/2", "/", to("slow"));
+      const names = Array.from({ length: 80 }, (_, index) => pathOf("web", 2_000 + index));
+      for (const name of names) {
+        world.plane.policy(name).first = [policy([route([rule("web")])])];
+        world.plane.profile(name).first = [profile()];
+        assert.equal((await world.ask("HTTP/2", "/", { headers: { "l5d-dst-override": name } })).body, "web");
+      }
+      assert.equal((await slow).body, "at last");
+      await world.newConnections();
+      const ofSlow = ['peer="dst"', `target_port="${endpoints[0]?.port}"`];
+      assert.equal(world.sum("tcp_open_connections", ...ofSlow), 1);
+      const isOver = (): boolean => world.sum("tcp_open_connections", ...ofSlow) === 0;
+      await until("the Service's balancer is closed", isOver, 14_000);
+    }));
+});
 
 describe("ingress mode of bytes", () => {
   it("goes by the original destination where it is no HTTP, or nothing is said in time", () =>
