@@ -25,7 +25,7 @@ describe("collecting while idle", () => {
       assert.deepEqual([look(50), look(2), look(50), look(2), look(2)], [false, true, false, false, false]);
       assert.equal(collections, 1);
       for (let round = 0; round < 10; round++) assert.equal(look(9), false, "too little, or too early");
-      for (let round = 0; round < 60; round++) look(9);
+      for (let round = 0; round < 20; round++) look(9);
       assert.equal(collections, 2, "once a rest, however long the trickle");
       for (let round = 0; round < 100; round++) look(100);
       assert.equal(collections, 2, "never under load");
