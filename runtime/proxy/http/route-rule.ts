@@ -48,18 +48,13 @@ export interface RetryPolicy {
   withdraw(): boolean;
 }
 
-/**
- * What is told of a route in metrics: reference 7.4's outbound_http_route_* and inbound_http_*, or a ServiceProfile's route_* (7.3).
- * Of each request once, whatever was tried for it.
- */
-export interface RouteSeries {
+/** What is told in metrics of what is sent to one backend of a route: of each try. */
+export interface TrySeries {
   request(): void;
-  /** A piece of a request's body, as it came. */
-  requestFrame(bytes: number): void;
-  /** A piece of the body of the response that the client gets. */
+  /** A piece of the body of the response, as it came. */
   responseFrame(bytes: number): void;
   /**
-   * @param status 0: none came. @param sinceHeadMs since the request's head. @param sinceEndMs since its end
+   * @param status 0: none came. @param sinceHeadMs since the request's head. @param sinceEndMs since its end, of a try that of its own
    * @param grpcStatus undefined: not gRPC's, or none. @param error as the label `error`, else empty
    */
   response(
@@ -69,23 +64,18 @@ export interface RouteSeries {
     grpcStatus: number | undefined,
     error: StreamError,
   ): void;
+}
+
+/**
+ * The same of a route: reference 7.4's outbound_http_route_* and inbound_http_*, or a ServiceProfile's route_* (7.3). Of each request
+ * once, whatever was tried for it: of the response that the client gets.
+ */
+export interface RouteSeries extends TrySeries {
+  /** A piece of a request's body, as it came. */
+  requestFrame(bytes: number): void;
   retried(outcome: "retry" | "success" | "limit" | "overflow"): void;
   /** The same of the requests for one host, where series have that label. @param hostname empty: of no name */
   named?(hostname: string): RouteSeries;
-}
-
-/** The same of what is sent to one backend of a route: of each try. */
-export interface TrySeries {
-  request(): void;
-  responseFrame(bytes: number): void;
-  /** @param sinceHeadMs since the request's head. @param sinceEndMs since the end of this try's request */
-  response(
-    status: number,
-    sinceHeadMs: number,
-    sinceEndMs: number,
-    grpcStatus: number | undefined,
-    error: StreamError,
-  ): void;
 }
 
 /** The label `error` (reference 7.4); empty: none. */
