@@ -137,25 +137,25 @@ for (const version of VERSIONS) {
     it("of the response: each try has its own", () => {
       let tries = 0;
       const handler: Handler = (request, response) =>
-        later(200, (answer) => {
+        later(600, (answer) => {
           answer.statusCode = tries++ === 0 ? 503 : 200;
           answer.end();
         })(request, response);
-      return withRule(version, { timeouts: timeouts({ response: 300 }), retry: retry() }, handler, async (world) => {
+      return withRule(version, { timeouts: timeouts({ response: 1_000 }), retry: retry() }, handler, async (world) => {
         const reply = await world.ask(version, "/");
         assert.equal(reply.status, 200);
-        tookAbout(reply, 405);
+        tookAbout(reply, 1_205);
       });
     });
 
     it("of idleness: bytes either way put it off, silence breaks the answer off", () =>
-      withRule(version, { timeouts: timeouts({ idle: 200 }) }, drips(120, 4), async (world) => {
+      withRule(version, { timeouts: timeouts({ idle: 800 }) }, drips(250, 4), async (world) => {
         const steady = await world.ask(version, "/");
         assert.deepEqual([steady.body, steady.whole], ["01234", true]);
       }));
 
     it("of idleness: silence within the answer breaks it off", () =>
-      withRule(version, { timeouts: timeouts({ idle: 200 }) }, drips(1_000, 2), async (world) => {
+      withRule(version, { timeouts: timeouts({ idle: 200 }) }, drips(5_000, 2), async (world) => {
         const reply = await world.ask(version, "/");
         tookAbout(reply, 200);
         assert.deepEqual([reply.status, reply.body, reply.whole], [200, "0", false]);
@@ -175,11 +175,11 @@ for (const version of VERSIONS) {
     it("of idleness: the answer's head is a sign of life", () =>
       withRule(
         version,
-        { timeouts: timeouts({ idle: 300 }) },
-        later(200, (response) => {
+        { timeouts: timeouts({ idle: 1_000 }) },
+        later(600, (response) => {
           response.write("");
           (response as Answering & { flushHeaders?: () => void; writeHead(status: number): void }).flushHeaders?.();
-          setTimeout(() => response.end("late"), 200).unref();
+          setTimeout(() => response.end("late"), 600).unref();
         }),
         async (world) => {
           const reply = await world.ask(version, "/");
