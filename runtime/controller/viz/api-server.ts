@@ -2,7 +2,7 @@
  * The HTTPS server of both aggregated APIs, on loopback: the front of port 10250 passes its connections here. HTTP/2 (which
  * the API server's aggregator chooses) and HTTP/1.1 by ALPN.
  */
-import type { X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -10,7 +10,7 @@ import {
   type Http2ServerResponse,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
-import type { SecureContextOptions, TLSSocket } from "node:tls";
+import type { PeerCertificate, SecureContextOptions, TLSSocket } from "node:tls";
 import { dnsNames } from "../../x509/chain.ts";
 import { type Log, messageOf } from "../config/log.ts";
 import { type AnyRequest, type AnyResponse, Exchange, type Peer } from "./exchange.ts";
@@ -154,7 +154,9 @@ class ShownCertificates {
     let shown = this.#shown.get(connection);
     if (shown === undefined) {
       const socket = request.socket as TLSSocket;
-      shown = { leaf: socket.getPeerX509Certificate(), authorized: socket.authorized };
+      // Not getPeerX509Certificate: Node 24 never gives back what that takes.
+      const { raw } = (socket.getPeerCertificate() ?? {}) as Partial<PeerCertificate>;
+      shown = { leaf: raw && new X509Certificate(raw), authorized: socket.authorized };
       this.#shown.set(connection, shown);
     }
     return shown;

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { LocalIdentity } from "../identity/local-identity.ts";
 import type { Logger } from "../log.ts";
+import { peerNames } from "../tls/peer-names.ts";
 import type { Address } from "../transport/stream.ts";
 import type { ObserveServer } from "./server.ts";
 import type { TapWatchers } from "./watchers.ts";
@@ -91,12 +92,12 @@ function accept(socket: Socket, identity: LocalIdentity): Promise<{ tls: TLSSock
   });
 }
 
-/** First DNS name of the client's certificate, where that leads to a trust anchor. */
+/** First name of the client's certificate, where that leads to a trust anchor. */
 function verifiedClient(tls: TLSSocket): string | undefined {
   const handle = (tls as unknown as { _handle?: { verifyError?: () => Error | null | undefined } })._handle;
   // node:tls fills `authorized` only in servers of its own; the result of the verification is on the handle.
   if (handle?.verifyError === undefined || (handle.verifyError() ?? undefined) !== undefined) return undefined;
-  return /(?:^|, )DNS:([^,]+)/.exec(tls.getPeerX509Certificate()?.subjectAltName ?? "")?.[1];
+  return peerNames(tls)?.[0];
 }
 
 function listening(server: Server, { ip, port }: Address): Promise<Address> {

@@ -2,7 +2,6 @@
  * mTLS between proxies (DESIGN decision 7, reference 5.5): 1.3 only, no resumption. The handshake is node:tls's; the bytes
  * then go through the transport's fast path.
  */
-import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import { type SecureContext, TLSSocket, connect as tlsConnect } from "node:tls";
 import type { LocalIdentity } from "../identity/local-identity.ts";
@@ -15,6 +14,7 @@ import {
   type StreamOwner,
   type Transport,
 } from "../transport/stream.ts";
+import { peerNames } from "./peer-names.ts";
 
 /** ALPN of connections that begin with a transport header (reference 5.6). */
 export const TRANSPORT_PROTOCOL = "transport.l5d.io/v1";
@@ -59,13 +59,13 @@ export function acceptTls(
     ALPNProtocols: [TRANSPORT_PROTOCOL],
   });
   return shakeHands(tls, "secure", timeoutMs, (error) => error).then(() => {
-    const certificate = tls.getPeerX509Certificate();
-    const problem = certificate === undefined ? undefined : verificationError(tls);
+    const names = peerNames(tls);
+    const problem = names === undefined ? undefined : verificationError(tls);
     if (problem !== undefined) {
       tls.destroy();
       throw new PeerIdentityError(`the client's certificate was refused: ${problem}`);
     }
-    const name = certificate === undefined ? undefined : alternativeNames(certificate)[0];
+    const name = names?.[0];
     return {
       stream: transport.adopt(tls, owner, socket),
       client: name === undefined ? { tls: "server" } : { tls: "mutual", identity: name },
@@ -106,8 +106,7 @@ export async function connectTls(
       `the certificate of ${target.address.ip}:${target.address.port} was refused: ${untrusted}`,
     );
   }
-  const certificate = tls.getPeerX509Certificate();
-  const names = certificate === undefined ? [] : alternativeNames(certificate);
+  const names = peerNames(tls) ?? [];
   const problem = names.includes(target.identity)
     ? target.transportHeader && tls.alpnProtocol !== TRANSPORT_PROTOCOL
       ? `${target.identity} does not understand ${TRANSPORT_PROTOCOL}`
@@ -199,11 +198,4 @@ function verificationError(tls: TLSSocket): string | undefined {
   const handle = (tls as unknown as { _handle?: { verifyError?: () => Error | null } })._handle;
   if (typeof handle?.verifyError !== "function") return "this Node does not say whether it is valid";
   return handle.verifyError()?.message;
-}
-
-/** DNS and URI names, in the certificate's order. */
-function alternativeNames(certificate: X509Certificate): string[] {
-  return [...(certificate.subjectAltName ?? "").matchAll(/(?:^|, )(?:DNS|URI):([^,]+)/g)].map(
-    (match) => match[1] as string,
-  );
 }
