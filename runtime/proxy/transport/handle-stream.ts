@@ -225,7 +225,7 @@ export class HandleStream implements ByteStream {
     this.#pending++;
     // A TLS handle has encrypted into a buffer of its own; a plain one still reads from ours.
     if (this.#socket !== undefined) return false;
-    request.buffer = whole;
+    request.whole = whole;
     return true;
   }
 
@@ -237,8 +237,8 @@ export class HandleStream implements ByteStream {
   }
 
   onWritten(request: WriteRequest, status: number): void {
-    if (request.buffer !== undefined) giveBackWriteBuffer(request.buffer);
-    request.buffer = undefined;
+    if (request.whole !== undefined) giveBackWriteBuffer(request.whole);
+    request.whole = undefined;
     this.#pending--;
     if (this.#closed) return;
     if (status < 0) {

@@ -8,7 +8,8 @@ import type { Socket } from "node:net";
 export interface WriteRequest {
   oncomplete: ((this: WriteRequest, status: number) => void) | undefined;
   stream: unknown;
-  buffer?: Buffer | undefined;
+  /** Ours until it is complete. Not `buffer`: Node has one of that name, and what it keeps there is its own affair. */
+  whole?: Buffer | undefined;
 }
 
 export interface StreamHandle {
