@@ -1,4 +1,7 @@
-/** DNS messages (RFC 1035; SRV: RFC 2782; EDNS: RFC 6891), as far as a stub resolver needs them: one question, and answers of three types. */
+/**
+ * DNS messages (RFC 1035; SRV: RFC 2782; EDNS: RFC 6891), as far as a stub resolver needs them: one question, and answers of three types.
+ * dns-packet, which the sandbox uses, knows all of them: 31 KB minified, a sixteenth of the bundle that every sidecar keeps in memory.
+ */
 
 export const recordType = { a: 1, aaaa: 28, srv: 33 } as const;
 export type RecordType = (typeof recordType)[keyof typeof recordType];
