@@ -172,7 +172,7 @@ export async function measureTurns(world: World, seconds: number): Promise<Turns
   const deployment = await Deployment.start(world, { ...wanted, turns: { addon: world.native.turns, file } });
   try {
     for (let at = 0; at < EXTRA_SERVICES; at++) {
-      const brief = { kind: "http1", connections: 2, streams: 1, rate: 0, warm: 0, seconds: 0.03 } as const;
+      const brief = { kind: "http1", connections: 2, streams: 1, rate: 0, warm: 0.3, seconds: 0.3 } as const;
       await run(world, deployment, brief, { service: EXTRA_PORT + at });
     }
     const load = { kind: "http1", connections: 32, streams: 1, rate: 2_000 } as const;

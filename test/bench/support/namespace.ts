@@ -24,7 +24,7 @@ export class BenchNamespace {
 
   /** Runs a command inside, to its end. */
   run(command: string, ...argv: string[]): string {
-    return execFileSync("ip", ["netns", "exec", this.name, command, ...argv], { encoding: "utf8" });
+    return execFileSync("ip", ["netns", "exec", this.name, command, ...argv], { encoding: "utf8", maxBuffer: 2 ** 26 });
   }
 
   /** Starts a program inside; {@link remove} ends it at the latest. `uid`: user it runs as. */
