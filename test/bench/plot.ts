@@ -38,7 +38,7 @@ export function plot(rows: readonly Row[]): string {
         y += GAP;
       }
   const height = y + 10;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="${height}" viewBox="0 0 1000 ${height}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="${height}" viewBox="0 0 1000 ${height}">\n<title>CPU of each proxy at saturation</title>
 <rect width="100%" height="100%" fill="#fff"/>
 ${text(10, 22, "CPU at saturation, nginx = 1; in brackets µs a request, for TCP ms a megabyte")}
 <line x1="${LEFT + UNIT}" y1="32" x2="${LEFT + UNIT}" y2="${height - 8}" stroke="#999" stroke-dasharray="3 3"/>
