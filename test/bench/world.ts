@@ -1,6 +1,4 @@
 /** Where the bench takes place: a namespace with the server, the control plane and the redirects; everything in it ends with it. */
-import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +14,7 @@ import {
   type Topology,
   VARIANTS,
 } from "./cells.ts";
+import { firstMessage } from "./support/first-message.ts";
 import { BenchNamespace, listening, SERVER_IP, SERVICE_IP } from "./support/namespace.ts";
 import { compileNative, type NativePrograms } from "./support/native.ts";
 import type { PlaneScript, PlaneService, PlaneStarted } from "./support/plane.ts";
@@ -66,7 +65,7 @@ export class World {
         stdio: ["ignore", "inherit", "inherit", "ipc"],
       },
     );
-    this.#plane = await firstMessage(plane);
+    this.#plane = (await firstMessage(plane, "the control plane")) as PlaneStarted;
     for (const name of script.leaves) this.#writeTls(name);
     writeFileSync(join(this.folder, "ca.crt"), this.#plane.anchorsPem, { mode: 0o644 });
     for (const protocol of PROTOCOLS)
@@ -144,13 +143,4 @@ function extraServices(): PlaneService[] {
     opaque: false,
     endpoint: { ip: SERVER_IP, port: SERVER_PORT.http1 },
   }));
-}
-
-async function firstMessage(child: ChildProcess): Promise<PlaneStarted> {
-  const ended = once(child, "exit").then(([code]) => {
-    throw new Error(`the control plane ended with ${code}: see its output above`);
-  });
-  ended.catch(() => undefined);
-  const [message] = await Promise.race([once(child, "message"), ended]);
-  return message as PlaneStarted;
 }

@@ -252,54 +252,20 @@ export class InboundRouteSeries implements RouteSeries {
 
 type IsFailure = (status: number, grpcStatus: number | undefined) => boolean;
 
-/** `route_*` of a ServiceProfile's route: what clients asked for. */
-export class ProfileRouteSeries implements RouteSeries {
-  readonly #make: () => HttpSeries;
-  readonly #retryable: (skipped: Labels) => Counter;
-  readonly #isFailure: IsFailure;
-  #series: HttpSeries | undefined;
-
-  /** @param labels `dst` and `rt_*` */
-  constructor(metrics: ProxyMetrics, labels: Labels, isFailure: IsFailure) {
-    const all: Labels = [["direction", "outbound"], ...labels];
-    this.#make = () => metrics.route(all);
-    this.#retryable = (skipped) => metrics.counter("route_retryable_total", [...all, ...skipped]);
-    this.#isFailure = isFailure;
-  }
-
-  request(): void {
-    this.#series ??= this.#make();
-    this.#series.request();
-  }
-
-  requestFrame(): void {}
-  responseFrame(): void {}
-
-  response(
-    status: number,
-    sinceHeadMs: number,
-    _sinceEndMs: number,
-    grpcStatus: number | undefined,
-    error: StreamError,
-  ): void {
-    this.#series ??= this.#make();
-    this.#series.response(status, sinceHeadMs, fails(this.#isFailure, status, grpcStatus, error), grpcStatus, error);
-  }
-
-  retried(outcome: keyof typeof RETRIES): void {
-    if (outcome === "retry") this.#retryable([]).add();
-    else if (outcome === "overflow") this.#retryable([["skipped", "no_budget"]]).add();
-  }
-}
-
-/** `route_actual_*`: what was sent for it. */
+/** `route_actual_*` of a ServiceProfile's route: what was sent for it. */
 export class ProfileTrySeries implements TrySeries {
   readonly #make: () => HttpSeries;
   readonly #isFailure: IsFailure;
   #series: HttpSeries | undefined;
 
-  constructor(metrics: ProxyMetrics, labels: Labels, isFailure: IsFailure) {
-    this.#make = () => metrics.actualRoute([["direction", "outbound"], ...labels]);
+  /** @param labels `dst` and `rt_*` */
+  constructor(
+    metrics: ProxyMetrics,
+    labels: Labels,
+    isFailure: IsFailure,
+    family: "route" | "actualRoute" = "actualRoute",
+  ) {
+    this.#make = () => metrics[family]([["direction", "outbound"], ...labels]);
     this.#isFailure = isFailure;
   }
 
@@ -319,6 +285,25 @@ export class ProfileTrySeries implements TrySeries {
   ): void {
     this.#series ??= this.#make();
     this.#series.response(status, sinceHeadMs, fails(this.#isFailure, status, grpcStatus, error), grpcStatus, error);
+  }
+}
+
+/** `route_*`: what clients asked for. */
+export class ProfileRouteSeries extends ProfileTrySeries implements RouteSeries {
+  readonly #retryable: (skipped: Labels) => Counter;
+
+  /** @param labels `dst` and `rt_*` */
+  constructor(metrics: ProxyMetrics, labels: Labels, isFailure: IsFailure) {
+    super(metrics, labels, isFailure, "route");
+    this.#retryable = (skipped) =>
+      metrics.counter("route_retryable_total", [["direction", "outbound"], ...labels, ...skipped]);
+  }
+
+  requestFrame(): void {}
+
+  retried(outcome: keyof typeof RETRIES): void {
+    if (outcome === "retry") this.#retryable([]).add();
+    else if (outcome === "overflow") this.#retryable([["skipped", "no_budget"]]).add();
   }
 }
 

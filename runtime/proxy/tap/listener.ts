@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { LocalIdentity } from "../identity/local-identity.ts";
 import type { Logger } from "../log.ts";
-import { peerNames } from "../tls/peer-names.ts";
+import { peerNames, verificationError } from "../tls/peer.ts";
 import type { Address } from "../transport/stream.ts";
 import type { ObserveServer } from "./server.ts";
 import type { TapWatchers } from "./watchers.ts";
@@ -94,10 +94,7 @@ function accept(socket: Socket, identity: LocalIdentity): Promise<{ tls: TLSSock
 
 /** First name of the client's certificate, where that leads to a trust anchor. */
 function verifiedClient(tls: TLSSocket): string | undefined {
-  const handle = (tls as unknown as { _handle?: { verifyError?: () => Error | null | undefined } })._handle;
-  // node:tls fills `authorized` only in servers of its own; the result of the verification is on the handle.
-  if (handle?.verifyError === undefined || (handle.verifyError() ?? undefined) !== undefined) return undefined;
-  return peerNames(tls)?.[0];
+  return verificationError(tls) === undefined ? peerNames(tls)?.[0] : undefined;
 }
 
 function listening(server: Server, { ip, port }: Address): Promise<Address> {

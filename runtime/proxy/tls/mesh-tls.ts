@@ -14,7 +14,7 @@ import {
   type StreamOwner,
   type Transport,
 } from "../transport/stream.ts";
-import { peerNames } from "./peer-names.ts";
+import { peerNames, verificationError } from "./peer.ts";
 
 /** ALPN of connections that begin with a transport header (reference 5.6). */
 export const TRANSPORT_PROTOCOL = "transport.l5d.io/v1";
@@ -191,11 +191,4 @@ function asConnectError(target: TlsTarget, error: NodeJS.ErrnoException): Error 
     );
   }
   return new ConnectError(target.address, code || "EPROTO");
-}
-
-/** node:tls fills `authorized` only in its own servers; the verification's result is on the handle. Where it cannot be had, nobody is let in. */
-function verificationError(tls: TLSSocket): string | undefined {
-  const handle = (tls as unknown as { _handle?: { verifyError?: () => Error | null } })._handle;
-  if (typeof handle?.verifyError !== "function") return "this Node does not say whether it is valid";
-  return handle.verifyError()?.message;
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PROXY_UID } from "../../../runtime/model/names.ts";
 import { CLIENT_NAME, SERVER_NAME } from "../cells.ts";
+import { firstMessage } from "../support/first-message.ts";
 import { BenchNamespace, listening, SERVER_IP, SERVICE_IP } from "../support/namespace.ts";
 import type { PlaneScript, PlaneStarted } from "../support/plane.ts";
 import { sidecarCommand } from "../support/weft.ts";
@@ -37,7 +38,7 @@ export class Ground {
     space.start("nginx", ["-c", this.#nginx()], { stdio: ["ignore", "ignore", "inherit"] });
     space.start("nghttpd", this.#nghttpd(), { stdio: ["ignore", "ignore", "inherit"] });
     const origin = space.start(process.execPath, [join(import.meta.dirname, "origin.ts")], { stdio: IPC });
-    await first(origin, "the origin");
+    await firstMessage(origin, "the origin");
     const script: PlaneScript = {
       services: ORIGINS.map((origin) => ({
         address: `${SERVICE_IP}:${ORIGIN_PORT[origin]}`,
@@ -60,7 +61,7 @@ export class Ground {
       [join(import.meta.dirname, "../support/plane.ts"), JSON.stringify(script)],
       { stdio: IPC },
     );
-    const started = (await first(plane, "the control plane")) as PlaneStarted;
+    const started = (await firstMessage(plane, "the control plane")) as PlaneStarted;
     for (const side of SIDES) this.#proxies.set(side, await this.#startProxy(side, started));
     const ports = Object.values(ORIGIN_PORT).toSorted((a, b) => a - b);
     space.redirect(`${ports[0]}:${ports.at(-1)}`, OUTBOUND_PORT, PROXY_UID);
@@ -180,13 +181,4 @@ export class SoakLoad {
     await ended;
     return this.counts;
   }
-}
-
-async function first(child: ChildProcess, what: string): Promise<unknown> {
-  const ended = once(child, "exit").then(([code]) => {
-    throw new Error(`${what} ended with ${code}: see its output above`);
-  });
-  ended.catch(() => undefined);
-  const [message] = await Promise.race([once(child, "message"), ended]);
-  return message;
 }
